@@ -1,0 +1,277 @@
+"""Frozen records that cross the borders between rooms, and the identity of a trial.
+
+Legend: N fields, M embedding sets (`num_sets`), K embedding dimension per set (`embed_dim`).
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from recscale.errors import ConfigError, DataError
+
+Record = TypeVar("Record")
+
+
+class Variant(StrEnum):
+    """Which reading of a family is built where the paper's released code and a like-for-like comparison differ."""
+
+    PAPER = "paper"
+    FAIR = "fair"
+
+
+class TableOptimizer(StrEnum):
+    """How embedding tables are updated; dense parameters always use fused Adam."""
+
+    ADAM = "adam"
+    LAZY_ADAM = "lazy_adam"
+    ROWWISE_ADAGRAD = "rowwise_adagrad"
+
+
+class Precision(StrEnum):
+    """Arithmetic of the interactions and the head; tables and optimizer states stay in float32."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    TF32 = "tf32"
+
+
+class Arm(StrEnum):
+    """The two ways to spend an embedding budget; num_sets = 1 is single-embedding."""
+
+    SINGLE = "SE"
+    MULTI = "ME"
+
+
+@dataclass(frozen=True)
+class DatasetRef:
+    """A prepared dataset as a trial names it."""
+
+    path: str
+    """Folder (or URI) that holds manifest.json; absolute, because workers do not share the driver's directory."""
+    fingerprint: str
+    """The manifest's fingerprint: the dataset's identity, whatever its path."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything that decides a model's shape except the dataset's vocabulary sizes."""
+
+    family: str
+    """A registered family, or the dotted module of the user's own."""
+    variant: Variant = Variant.FAIR
+    """paper | fair, where the two differ."""
+    scale: float = 1.0
+    """Embedding budget M*K as a multiple of `base_dim`."""
+    num_sets: int = 1
+    """Embedding sets M, each with its own interaction."""
+    base_dim: int = 10
+    """Embedding budget at scale 1."""
+    hidden_sizes: tuple[int, ...] = (400, 400)
+    """Widths of the MLP; the first closes the interaction, the others are the head."""
+    dropout: float = 0.2
+    """Dropout probability after every hidden layer."""
+    cross_layers: int = 4
+    """Cross layers of dcnv2."""
+    cin_sizes: tuple[int, ...] = (16, 16)
+    """Feature maps per layer of xdeepfm's compressed interaction network."""
+
+    @property
+    def embed_dim(self) -> int:
+        """K = base_dim * scale / num_sets; a ConfigError where that is not a positive integer."""
+        budget = self.base_dim * self.scale
+        dim = round(budget / self.num_sets)
+        if dim < 1 or not math.isclose(dim * self.num_sets, budget, rel_tol=1e-9):
+            raise ConfigError(
+                f"{self.family} at scale {self.scale:g} with {self.num_sets} sets: the budget base_dim * scale = "
+                f"{self.base_dim} * {self.scale:g} = {budget:g} does not divide into {self.num_sets} sets of a whole "
+                f"embed_dim; choose a scale, base_dim or num_sets so that it does"
+            )
+        return dim
+
+    @property
+    def arm(self) -> Arm:
+        """Single-embedding where num_sets is 1, else multi-embedding."""
+        return Arm.SINGLE if self.num_sets == 1 else Arm.MULTI
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """How a model is trained; the defaults are recscale's, the paper's protocol is `PAPER_TRAINING`."""
+
+    batch_size: int = 2048
+    """Rows per optimizer step."""
+    learning_rate: float = 1e-3
+    """Adam's learning rate, for dense parameters and tables alike."""
+    weight_decay: float = 1e-6
+    """L2 added to the gradient; with a lazy table optimizer only of rows that the batch touches."""
+    table_optimizer: TableOptimizer = TableOptimizer.LAZY_ADAM
+    """adam | lazy_adam | rowwise_adagrad."""
+    precision: Precision = Precision.FP32
+    """fp32 | bf16 | tf32."""
+    max_epochs: int = 20
+    """Passes over the train split at most."""
+    evaluations_per_epoch: int = 1
+    """Evaluations on the valid split per epoch, evenly spaced."""
+    patience: int = 3
+    """Evaluations without a better valid AUC before training stops; the best weights are tested."""
+
+
+PAPER_TRAINING = TrainSpec(table_optimizer=TableOptimizer.ADAM)
+"""Guo et al. 2024, appendix: dense Adam 1e-3 with L2 1e-6 inside, batch 2048, one evaluation per epoch, patience 3."""
+
+
+@dataclass(frozen=True)
+class TrialSpec:
+    """One configuration and one seed on one dataset: the unit that is trained, stored and never run twice."""
+
+    dataset_fingerprint: str
+    """Identity of the data."""
+    model: ModelSpec
+    """The model."""
+    train: TrainSpec
+    """Its training."""
+    seed: int
+    """Seed of initial weights, dropout and the order of rows."""
+
+    @property
+    def trial_id(self) -> str:
+        """First 12 hexadecimal digits of the sha256 of the spec's canonical JSON."""
+        return hashlib.sha256(canonical_json(to_plain(self)).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """One question: a grid of trials on one dataset."""
+
+    name: str
+    """Folder of the study inside the storage, and its MLflow run's name."""
+    dataset: DatasetRef
+    """The data every trial reads."""
+    trials: tuple[TrialSpec, ...]
+    """The resolved grid."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Quality of a model on one split."""
+
+    auc: float
+    """Area under the ROC curve, exact, ties counted half."""
+    log_loss: float
+    """Mean binary cross-entropy in nats."""
+    normalized_entropy: float
+    """log_loss divided by the entropy of the split's base rate (He et al. 2014)."""
+    calibration: float
+    """Mean predicted probability divided by the base rate; 1 is calibrated."""
+
+
+@dataclass(frozen=True)
+class CollapseSummary:
+    """Collapse metrics of one model at one moment, each a mean over fields (and over sets where there are several)."""
+
+    ia_mean: float
+    """Information abundance IA of a set's table."""
+    ia_ratio_mean: float
+    """IA / K."""
+    ia_concat_ratio_mean: float
+    """IA of the concatenated sets / (M*K)."""
+    effective_rank_mean: float
+    """exp of the entropy of the normalised spectrum."""
+    stable_rank_mean: float
+    """Squared Frobenius norm over squared largest singular value."""
+    participation_ratio_mean: float
+    """(sum s^2)^2 / sum s^4."""
+    weighted_ia_ratio_mean: float
+    """IA / K of the frequency-weighted table."""
+    weighted_ia_concat_ratio_mean: float
+    """IA / (M*K) of the frequency-weighted concatenated sets."""
+    set_diversity_mean: float | None
+    """1 - mean cosine of the principal angles between two sets' column spaces; None with one set."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One look at the valid split during training; step 0 is the initialised model."""
+
+    step: int
+    """Optimizer steps done."""
+    epoch: float
+    """Passes over the train split done."""
+    train_loss: float | None
+    """Mean training loss since the evaluation before; None at step 0."""
+    valid: Metrics
+    """Quality on the valid split."""
+    collapse: CollapseSummary
+    """Collapse of the tables."""
+
+
+@dataclass(frozen=True)
+class TrialResult:
+    """What a finished trial leaves behind, as result.json."""
+
+    trial_id: str
+    """Identity of the spec."""
+    valid: Metrics
+    """Quality of the best weights on the valid split."""
+    test: Metrics
+    """Quality of the best weights on the test split."""
+    collapse: CollapseSummary
+    """Collapse of the best weights."""
+    best_step: int
+    """Optimizer steps at the best evaluation."""
+    steps: int
+    """Optimizer steps done in all."""
+    history: tuple[Evaluation, ...]
+    """Every evaluation, oldest first; the first is the initialised model."""
+    embed_dim: int
+    """K, per set."""
+    table_params: int
+    """Entries of the tables."""
+    dense_params: int
+    """Entries of all other parameters."""
+    flops_per_sample: int
+    """Matrix-product FLOPs of one row's forward pass."""
+    samples_per_second: float
+    """Training rows per second, evaluation not counted."""
+    seconds: float
+    """Wall time of training and evaluation, summed over restarts."""
+    peak_memory_bytes: int
+    """Peak device memory on an accelerator, else peak resident memory of the process."""
+    device: str
+    """Where it ran: cpu or the accelerator's name."""
+
+
+def to_plain(value: Any) -> Any:
+    """Turns records, enums and tuples into what JSON knows; numbers and strings stay."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    if isinstance(value, StrEnum):
+        return value.value
+    if isinstance(value, (tuple, list)):
+        return [to_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): to_plain(item) for key, item in value.items()}
+    return value
+
+
+def canonical_json(plain: Any) -> str:
+    """One text per value: sorted keys, no spaces, no NaN."""
+    return json.dumps(plain, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def from_json(kind: type[Record], text: str | bytes, origin: str) -> Record:
+    """Reads a record from JSON, checking every type; DataError naming `origin` where it does not fit."""
+    try:
+        return TypeAdapter(kind).validate_json(text)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the whole text"
+        raise DataError(
+            f"{origin} is not a valid {kind.__name__}: at {where}: {first['msg']} ({len(text)} bytes read)"
+        ) from error
