@@ -1,0 +1,41 @@
+"""Writing files so that a reader sees the old content or the new, never a part."""
+
+import os
+from pathlib import Path
+
+import pyarrow as pa
+
+from recscale.errors import DataError
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Writes beside `path`, forces it to disk, then renames; DataError where the storage cannot take it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise DataError(f"cannot write {path}: {error.strerror}; free space or choose another --storage") from error
+
+
+def arrow_bytes(table: pa.Table) -> bytes:
+    """The table as an Arrow IPC file."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
+
+
+def read_arrow(path: Path) -> pa.Table:
+    """Reads an Arrow IPC file; DataError naming it where it is missing or broken."""
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except (OSError, pa.ArrowInvalid) as error:
+        raise DataError(
+            f"{path} is not a readable Arrow file: {error}; delete its folder to run the trial again"
+        ) from error

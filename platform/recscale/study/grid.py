@@ -1,0 +1,158 @@
+"""The grid of a study: axes in, resolved trials out; points that cannot be built are refused by name."""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError
+
+from recscale.errors import ConfigError
+from recscale.models.families import get_family
+from recscale.records import ModelSpec, TrainSpec, TrialSpec, Variant
+
+SETS_FOLLOW_SCALE = "scale"
+"""Value of the sets axis that means as many sets as the scale: embed_dim stays base_dim."""
+OWN_AXES = ("family", "variant", "scale", "num_sets", "base_dim")
+"""Model fields that the grid sets from its own axes."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A further axis of the grid: any other field of ModelSpec or TrainSpec."""
+
+    field: str
+    """Name of the field, e.g. learning_rate or cross_layers."""
+    values: tuple[str, ...]
+    """Values as text, read by the field's type."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The axes of a study, not yet multiplied out."""
+
+    families: tuple[str, ...]
+    """Registered families or dotted modules of the user's own."""
+    scales: tuple[float, ...]
+    """Embedding budgets as multiples of base_dim."""
+    sets: tuple[str, ...]
+    """Numbers of sets, each an integer or `scale`."""
+    seeds: int
+    """Seeds per cell: 0 .. seeds - 1."""
+    variant: Variant
+    """paper | fair."""
+    base_dim: int | None
+    """Embedding budget at scale 1; None is each family's own (paper: 10, nfwfm 50)."""
+    model: ModelSpec
+    """Template of the remaining model settings."""
+    train: TrainSpec
+    """Training settings."""
+    axes: tuple[Axis, ...] = ()
+    """Further axes."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A grid point that is left out."""
+
+    point: str
+    """family, scale and sets as a user writes them."""
+    reason: str
+    """Why, and what to change."""
+
+
+@dataclass(frozen=True)
+class ResolvedGrid:
+    """What a grid comes to."""
+
+    trials: tuple[TrialSpec, ...]
+    """Every distinct trial, in the order of the axes, seeds innermost."""
+    refused: tuple[Refusal, ...]
+    """Points that cannot be built."""
+
+
+def resolve(grid: Grid, dataset_fingerprint: str) -> ResolvedGrid:
+    """Multiplies the axes out; ConfigError where an axis is empty, unknown or nothing is left."""
+    _check(grid)
+    trials: dict[str, TrialSpec] = {}
+    refused: dict[str, Refusal] = {}
+    for family, scale, sets in itertools.product(grid.families, grid.scales, grid.sets):
+        try:
+            models = _models(grid, family, scale, sets)
+        except ConfigError as error:
+            point = f"{family} scale={scale:g} sets={sets}"
+            refused[point] = Refusal(point, str(error))
+            continue
+        for (model, train), seed in itertools.product(models, range(grid.seeds)):
+            spec = TrialSpec(dataset_fingerprint, model, train, seed)
+            trials[spec.trial_id] = spec
+    if not trials:
+        reasons = "; ".join(refusal.reason for refusal in refused.values())
+        raise ConfigError(f"no point of the grid can be built: {reasons}")
+    return ResolvedGrid(tuple(trials.values()), tuple(refused.values()))
+
+
+def _check(grid: Grid) -> None:
+    for name in ("families", "scales", "sets"):
+        if not getattr(grid, name):
+            raise ConfigError(f"the grid has no {name}; give at least one")
+    if grid.seeds < 1:
+        raise ConfigError(f"seeds is {grid.seeds}, expected at least 1")
+    for scale in grid.scales:
+        if not scale > 0:
+            raise ConfigError(f"scale {scale:g} is not positive; scales are multiples of base_dim")
+
+
+def _models(grid: Grid, family: str, scale: float, sets: str) -> list[tuple[ModelSpec, TrainSpec]]:
+    """One model and training per combination of the further axes, each checked."""
+    base_dim = grid.base_dim if grid.base_dim is not None else get_family(family).base_dim
+    model = replace(
+        grid.model,
+        family=family,
+        variant=grid.variant,
+        scale=scale,
+        num_sets=_num_sets(sets, scale),
+        base_dim=base_dim,
+    )
+    specs = [_apply(model, grid.train, values) for values in _combinations(grid.axes)]
+    for spec, _ in specs:
+        _ = spec.embed_dim
+    return specs
+
+
+def _num_sets(sets: str, scale: float) -> int:
+    if sets == SETS_FOLLOW_SCALE:
+        if scale != int(scale):
+            raise ConfigError(f"sets `scale` needs whole scales, got {scale:g}; give the number of sets instead")
+        return int(scale)
+    if not sets.isdecimal() or int(sets) < 1:
+        raise ConfigError(f"sets is {sets!r}, expected a positive integer or `{SETS_FOLLOW_SCALE}`")
+    return int(sets)
+
+
+def _combinations(axes: tuple[Axis, ...]) -> Iterator[dict[str, Any]]:
+    """Every combination of the further axes' values, by field name."""
+    parsed = [[(axis.field, _parse(axis.field, value)) for value in axis.values] for axis in axes]
+    for combination in itertools.product(*parsed):
+        yield dict(combination)
+
+
+def _parse(field: str, text: str) -> Any:
+    """Reads one value by the type of its field; `400,400` is a tuple."""
+    hints = {**get_type_hints(ModelSpec), **get_type_hints(TrainSpec)}
+    if field not in hints or field in OWN_AXES:
+        known = ", ".join(sorted(name for name in hints if name not in OWN_AXES))
+        raise ConfigError(f"no axis {field!r}; expected one of {known}")
+    value = text.split(",") if "tuple" in str(hints[field]) else text
+    try:
+        return TypeAdapter(hints[field]).validate_python(value)
+    except ValidationError as error:
+        raise ConfigError(f"axis {field}: {text!r} is not a valid value: {error.errors()[0]['msg']}") from error
+
+
+def _apply(model: ModelSpec, train: TrainSpec, values: dict[str, Any]) -> tuple[ModelSpec, TrainSpec]:
+    names = {field.name for field in dataclasses.fields(ModelSpec)}
+    of_model = {name: value for name, value in values.items() if name in names}
+    of_train = {name: value for name, value in values.items() if name not in names}
+    return replace(model, **of_model), replace(train, **of_train)

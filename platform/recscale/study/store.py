@@ -1,0 +1,103 @@
+"""The trial store: one folder per trial, named by its identity; result.json present means finished.
+
+Layout: <storage>/trials/<id>/{spec.json,result.json,spectra.arrow,predictions.arrow,checkpoint/,error.txt}.
+"""
+
+import json
+import shutil
+from enum import StrEnum
+from pathlib import Path
+
+import pyarrow as pa
+
+from recscale.errors import DataError
+from recscale.records import TrialResult, TrialSpec, from_json, to_plain
+from recscale.study.files import arrow_bytes, read_arrow, write_atomic
+from recscale.training.loop import TrainedTrial
+
+
+class TrialStatus(StrEnum):
+    """What the store knows of a trial."""
+
+    MISSING = "missing"
+    FAILED = "failed"
+    FINISHED = "finished"
+
+
+class TrialStore:
+    """The ledger of a storage folder: what has been trained, and what came out."""
+
+    def __init__(self, storage: Path) -> None:
+        self.storage = storage
+
+    def folder(self, trial_id: str) -> Path:
+        """Folder of one trial, whether it exists or not."""
+        return self.storage / "trials" / trial_id
+
+    def checkpoint_folder(self, trial_id: str) -> Path:
+        """Where a running trial keeps its state."""
+        return self.folder(trial_id) / "checkpoint"
+
+    def status(self, trial_id: str) -> TrialStatus:
+        """finished where result.json is there, failed where only error.txt is, else missing."""
+        folder = self.folder(trial_id)
+        if (folder / "result.json").exists():
+            return TrialStatus.FINISHED
+        return TrialStatus.FAILED if (folder / "error.txt").exists() else TrialStatus.MISSING
+
+    def write_spec(self, spec: TrialSpec) -> None:
+        """Keeps what the trial is; the same bytes each time."""
+        path = self.folder(spec.trial_id) / "spec.json"
+        if not path.exists():
+            write_atomic(path, _json(spec))
+
+    def write_finished(self, trained: TrainedTrial) -> None:
+        """Writes predictions and spectra, then result.json as the last; the checkpoint is not needed any more."""
+        folder = self.folder(trained.result.trial_id)
+        predictions = pa.table({"logit": trained.test_logits, "label": trained.test_labels})
+        write_atomic(folder / "predictions.arrow", arrow_bytes(predictions))
+        write_atomic(folder / "spectra.arrow", arrow_bytes(trained.spectra))
+        write_atomic(folder / "result.json", _json(trained.result))
+        (folder / "error.txt").unlink(missing_ok=True)
+        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+
+    def write_error(self, trial_id: str, text: str) -> None:
+        """Keeps the traceback of a failed trial."""
+        write_atomic(self.folder(trial_id) / "error.txt", text.encode())
+
+    def read_spec(self, trial_id: str) -> TrialSpec:
+        """The spec of a trial that was started once; DataError where it is missing or another trial's."""
+        path = self.folder(trial_id) / "spec.json"
+        spec = from_json(TrialSpec, _read(path), str(path))
+        if spec.trial_id != trial_id:
+            raise DataError(f"{path} is the spec of trial {spec.trial_id}, expected {trial_id}; delete its folder")
+        return spec
+
+    def read_result(self, trial_id: str) -> TrialResult:
+        """The result of a finished trial; DataError where it is missing or broken."""
+        path = self.folder(trial_id) / "result.json"
+        return from_json(TrialResult, _read(path), str(path))
+
+    def read_error(self, trial_id: str) -> str | None:
+        """The traceback of a failed trial, None where there is none."""
+        path = self.folder(trial_id) / "error.txt"
+        return path.read_text() if path.exists() else None
+
+    def read_spectra(self, trial_id: str) -> pa.Table:
+        """Spectra and collapse metrics of a finished trial."""
+        return read_arrow(self.folder(trial_id) / "spectra.arrow")
+
+    def read_predictions(self, trial_id: str) -> pa.Table:
+        """Test logits (float32) and labels (uint8) of a finished trial."""
+        return read_arrow(self.folder(trial_id) / "predictions.arrow")
+
+
+def _json(record: object) -> bytes:
+    return json.dumps(to_plain(record), indent=1, allow_nan=False).encode() + b"\n"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}; run the study again to make it") from error

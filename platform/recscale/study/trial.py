@@ -1,0 +1,31 @@
+"""One trial from its spec to its folder in the store, whoever schedules it."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from recscale.data.reader import Dataset
+from recscale.records import Evaluation, TrialResult, TrialSpec
+from recscale.study.store import TrialStore
+from recscale.training.checkpoints import Checkpoints
+from recscale.training.loop import train
+
+
+def run_trial(
+    spec: TrialSpec,
+    dataset_path: str,
+    storage: str,
+    checkpoints: Checkpoints,
+    device: torch.device,
+    on_evaluation: Callable[[Evaluation], None] = lambda evaluation: None,
+) -> TrialResult:
+    """Trains `spec`, resuming from its newest checkpoint, and writes its folder, result.json last.
+
+    Raises what training raises: TrialError, ConfigError or DataError; the folder then holds no result.
+    """
+    store = TrialStore(Path(storage))
+    store.write_spec(spec)
+    trained = train(spec, Dataset.open(dataset_path), device, checkpoints, on_evaluation)
+    store.write_finished(trained)
+    return trained.result
