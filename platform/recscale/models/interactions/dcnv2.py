@@ -1,0 +1,39 @@
+"""DCNv2: cross layers with full matrices (Wang et al. 2021), stacked: no deep branch beside them.
+
+Legend: M embedding sets, B batch, N fields, K embedding dimension per set, I = N*K, H hidden.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from recscale.models.families import Family
+from recscale.models.layers import MLPHead, SetLinear, SetProjection, flat_fields
+from recscale.records import ModelSpec
+
+
+class DCNv2Interaction(nn.Module):
+    """x_{l+1} = x_0 * (W_l x_l + b_l) + x_l over the concatenation, then the projection."""
+
+    def __init__(self, spec: ModelSpec, num_fields: int) -> None:
+        super().__init__()
+        self.num_fields = num_fields
+        inputs = num_fields * spec.embed_dim
+        self.cross = nn.ModuleList(SetLinear(spec.num_sets, inputs, inputs) for _ in range(spec.cross_layers))
+        self.projection = SetProjection(spec.num_sets, inputs, spec.hidden_sizes[0], spec.dropout)
+
+    def forward(self, emb_MBNK: Tensor) -> tuple[Tensor]:
+        """One stream h_MBH."""
+        x0_MBI = x_MBI = flat_fields(emb_MBNK)
+        for layer in self.cross:
+            x_MBI = torch.addcmul(x_MBI, x0_MBI, layer(x_MBI))
+        return (self.projection(x_MBI),)
+
+    def cross_blocks(self) -> Tensor:
+        """First layer's blocks [M, N, N, K, K]: entry (m, i, j) is W_{i->j}, so that E_i^{->j} = E_i W_{i->j}^T."""
+        weight_MII: Tensor = self.cross[0].get_parameter("weight")
+        sets, fields = weight_MII.shape[0], self.num_fields
+        blocks_MNKNK = weight_MII.view(sets, fields, -1, fields, weight_MII.shape[2] // fields)
+        return blocks_MNKNK.permute(0, 1, 3, 4, 2)
+
+
+FAMILY = Family("dcnv2", DCNv2Interaction, MLPHead)

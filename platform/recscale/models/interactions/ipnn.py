@@ -1,0 +1,48 @@
+"""IPNN: inner products of every pair of fields (Qu et al. 2016).
+
+Legend: M embedding sets, B batch, N fields, K embedding dimension per set, P pairs i < j, H hidden.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from recscale.models.families import Family
+from recscale.models.layers import MLPHead, SetProjection, flat_fields, pair_indices
+from recscale.records import Arm, ModelSpec, Variant
+
+
+class IPNNInteraction(nn.Module):
+    """Products <e_i, e_j> of i < j, after the embeddings themselves where the variant says so, and the projection."""
+
+    pair_positions: Tensor
+
+    def __init__(self, spec: ModelSpec, num_fields: int) -> None:
+        super().__init__()
+        left_P, right_P = pair_indices(num_fields)
+        self.register_buffer("pair_positions", left_P * num_fields + right_P, persistent=False)
+        self.feeds_embeddings = spec.variant is Variant.FAIR or spec.arm is Arm.SINGLE
+        inputs = len(left_P) + self.feeds_embeddings * num_fields * spec.embed_dim
+        self.projection = SetProjection(spec.num_sets, inputs, spec.hidden_sizes[0], spec.dropout)
+
+    def forward(self, emb_MBNK: Tensor) -> tuple[Tensor]:
+        """One stream h_MBH."""
+        features_MBI = self._products(emb_MBNK)
+        if self.feeds_embeddings:
+            features_MBI = torch.cat((flat_fields(emb_MBNK).to(features_MBI.dtype), features_MBI), 2)
+        return (self.projection(features_MBI),)
+
+    def _products(self, emb_MBNK: Tensor) -> Tensor:
+        """Inner products [M, B, P] by way of every row's N x N Gram matrix."""
+        sets, rows = emb_MBNK.shape[:2]
+        rows_RNK = emb_MBNK.flatten(0, 1)
+        gram_RNN = torch.bmm(rows_RNK, rows_RNK.transpose(1, 2))
+        return gram_RNN.flatten(1).index_select(1, self.pair_positions).view(sets, rows, -1)
+
+
+FAMILY = Family(
+    "ipnn",
+    IPNNInteraction,
+    MLPHead,
+    variants_differ="paper: single-embedding feeds embeddings and inner products to the MLP, multi-embedding the "
+    "products only; fair: both feed embeddings and products",
+)

@@ -1,0 +1,74 @@
+"""xDeepFM: a compressed interaction network (CIN) beside a DNN (Lian et al. 2018).
+
+Legend: M embedding sets, B batch, N fields, K embedding dimension per set, C = B*K, J feature maps of a CIN
+layer and J' of the next, H hidden.
+"""
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from recscale.models.families import Family
+from recscale.models.layers import MLPHead, SetProjection, flat_fields
+from recscale.records import ModelSpec
+
+
+class CINLayer(nn.Module):
+    """y_j' = sum_{j,n} w_{j'jn} (x_j * e_n) + b_j' (eq. 6 of the source), identity activation (its section 4.4)."""
+
+    def __init__(self, num_sets: int, maps: int, num_fields: int, next_maps: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(num_sets, next_maps, num_fields, maps))
+        self.bias = nn.Parameter(torch.empty(num_sets, next_maps, 1))
+        bound = 1 / math.sqrt(maps * num_fields)
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x_MJC: Tensor, emb_MNC: Tensor) -> Tensor:
+        """y_MJC; mixing the maps per field first keeps J'*N rows alive where the outer product would keep J*N."""
+        mixed_MQC = torch.bmm(self.weight.flatten(1, 2), x_MJC)
+        mixed_MJNC = mixed_MQC.view(*self.weight.shape[:3], -1)
+        y_MJC: Tensor = (mixed_MJNC * emb_MNC.unsqueeze(1)).sum(2) + self.bias
+        return y_MJC
+
+
+class XDeepFMInteraction(nn.Module):
+    """Two streams: every CIN layer's maps summed over K, and the DNN's projection."""
+
+    def __init__(self, spec: ModelSpec, num_fields: int) -> None:
+        super().__init__()
+        maps = (num_fields, *spec.cin_sizes)
+        self.cin = nn.ModuleList(
+            CINLayer(spec.num_sets, maps[i], num_fields, maps[i + 1]) for i in range(len(spec.cin_sizes))
+        )
+        inputs = num_fields * spec.embed_dim
+        self.projection = SetProjection(spec.num_sets, inputs, spec.hidden_sizes[0], spec.dropout)
+
+    def forward(self, emb_MBNK: Tensor) -> tuple[Tensor, Tensor]:
+        """CIN features [M, B, sum of cin_sizes] and h_MBH."""
+        rows, dim = emb_MBNK.shape[1], emb_MBNK.shape[3]
+        x_MJC = emb_MNC = emb_MBNK.transpose(1, 2).flatten(2)
+        pooled = []
+        for layer in self.cin:
+            x_MJC = layer(x_MJC, emb_MNC)
+            pooled.append(x_MJC.view(*x_MJC.shape[:2], rows, dim).sum(3))
+        return torch.cat(pooled, 1).transpose(1, 2), self.projection(flat_fields(emb_MBNK))
+
+
+class XDeepFMHead(nn.Module):
+    """logit = linear(CIN features) + MLP(DNN stream)."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.linear = nn.Linear(sum(spec.cin_sizes), 1)
+        self.mlp = MLPHead(spec)
+
+    def forward(self, streams: tuple[Tensor, Tensor]) -> Tensor:
+        """logit_B."""
+        cin_BJ, hidden_BH = streams
+        logit_B: Tensor = self.linear(cin_BJ).squeeze(1) + self.mlp((hidden_BH,))
+        return logit_B
+
+
+FAMILY = Family("xdeepfm", XDeepFMInteraction, XDeepFMHead)

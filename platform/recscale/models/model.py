@@ -1,0 +1,61 @@
+"""The one model: tables -> an interaction per set -> mean over sets -> shared head; M = 1 is single-embedding.
+
+Legend: B batch, N fields, M embedding sets, K embedding dimension per set, H hidden.
+"""
+
+from collections.abc import Iterator, Sequence
+
+from torch import Tensor, nn
+
+from recscale.errors import ConfigError
+from recscale.models.families import get_family
+from recscale.models.tables import EmbeddingTables, GradientLayout
+from recscale.records import ModelSpec
+
+
+class MultiEmbeddingModel(nn.Module):
+    """Multi-embedding of any family: hidden features, not logits, are averaged over sets (Guo et al. 2024, section 5)."""
+
+    def __init__(
+        self,
+        spec: ModelSpec,
+        vocabulary_sizes: Sequence[int],
+        gradient_layout: GradientLayout = GradientLayout.SPARSE,
+    ) -> None:
+        check_spec(spec)
+        super().__init__()
+        family = get_family(spec.family)
+        self.spec = spec
+        self.tables = EmbeddingTables(vocabulary_sizes, spec.num_sets, spec.embed_dim, gradient_layout)
+        self.interaction = family.build_interaction(spec, len(vocabulary_sizes))
+        self.head = family.build_head(spec)
+
+    def forward(self, ids_BN: Tensor) -> Tensor:
+        """logit_B in float32, under autocast too; no sigmoid."""
+        streams_MBH: tuple[Tensor, ...] = self.interaction(self.tables(ids_BN))
+        logit_B: Tensor = self.head(tuple(stream_MBH.mean(0) for stream_MBH in streams_MBH))
+        return logit_B.float()
+
+    def dense_parameters(self) -> Iterator[nn.Parameter]:
+        """Every parameter but the table."""
+        return (parameter for parameter in self.parameters() if parameter is not self.tables.weight)
+
+
+def check_spec(spec: ModelSpec) -> None:
+    """Raises ConfigError naming the first setting that no model can have."""
+    expectations = (
+        ("num_sets", spec.num_sets, spec.num_sets >= 1, "1 or more"),
+        ("scale", spec.scale, spec.scale > 0, "more than 0"),
+        ("base_dim", spec.base_dim, spec.base_dim >= 1, "1 or more"),
+        ("dropout", spec.dropout, 0 <= spec.dropout < 1, "a probability from 0 to below 1"),
+        ("hidden_sizes", spec.hidden_sizes, _positive(spec.hidden_sizes), "one or more widths of 1 or more"),
+        ("cross_layers", spec.cross_layers, spec.cross_layers >= 1, "1 or more"),
+        ("cin_sizes", spec.cin_sizes, _positive(spec.cin_sizes), "one or more layers of 1 or more feature maps"),
+    )
+    for name, got, holds, expected in expectations:
+        if not holds:
+            raise ConfigError(f"{spec.family}: {name} is {got}; expected {expected}; change the model's {name}")
+
+
+def _positive(sizes: Sequence[int]) -> bool:
+    return len(sizes) > 0 and min(sizes) >= 1

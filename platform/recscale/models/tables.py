@@ -1,0 +1,76 @@
+"""Embedding tables of all fields and all sets, fused into one matrix.
+
+Legend: B batch, N fields, M embedding sets, K embedding dimension per set, V rows over all fields.
+"""
+
+import math
+from collections.abc import Sequence
+from enum import StrEnum
+from itertools import accumulate, pairwise
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from recscale.errors import ConfigError
+
+
+class GradientLayout(StrEnum):
+    """Layout of the gradient on the fused table: dense for an optimizer that moves every row, else sparse COO."""
+
+    DENSE = "dense"
+    SPARSE = "sparse"
+
+
+class EmbeddingTables(nn.Module):
+    """One matrix [V, M*K]: a row holds an id's vectors of every set, so one gather serves them all."""
+
+    offsets_N: Tensor  # noqa: N815
+
+    def __init__(
+        self,
+        vocabulary_sizes: Sequence[int],
+        num_sets: int,
+        embed_dim: int,
+        gradient_layout: GradientLayout = GradientLayout.SPARSE,
+    ) -> None:
+        super().__init__()
+        if not vocabulary_sizes or min(vocabulary_sizes) < 1:
+            raise ConfigError(
+                f"vocabulary sizes {list(vocabulary_sizes)}: expected at least one field and one id or more in each; "
+                f"take them from the dataset's manifest"
+            )
+        self.vocabulary_sizes = tuple(vocabulary_sizes)
+        self.num_sets = num_sets
+        self.embed_dim = embed_dim
+        self.gradient_layout = gradient_layout
+        starts = [0, *accumulate(self.vocabulary_sizes)]
+        self.weight = nn.Parameter(torch.empty(starts[-1], num_sets * embed_dim))
+        self.register_buffer("offsets_N", torch.tensor(starts[:-1], dtype=torch.int64), persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Xavier-uniform over the whole [V, K] matrix of each set, so a set starts like a single-embedding table."""
+        bound = math.sqrt(6 / (self.weight.shape[0] + self.embed_dim))
+        nn.init.uniform_(self.weight, -bound, bound)
+
+    def forward(self, ids_BN: Tensor) -> Tensor:
+        """Vectors emb_MBNK, contiguous, of ids that are local to their field."""
+        sparse = self.gradient_layout is GradientLayout.SPARSE
+        rows_BN = ids_BN + self.offsets_N
+        emb_BNW = F.embedding(rows_BN, self.weight, sparse=sparse)
+        emb_BNMK = emb_BNW.view(*rows_BN.shape, self.num_sets, self.embed_dim)
+        return emb_BNMK.permute(2, 0, 1, 3).contiguous()
+
+    def field_slices(self) -> tuple[slice, ...]:
+        """Rows of each field in `weight`, in column order."""
+        starts = [0, *accumulate(self.vocabulary_sizes)]
+        return tuple(slice(start, stop) for start, stop in pairwise(starts))
+
+    def by_set(self) -> Tensor:
+        """View [V, M, K] of the fused matrix, sets apart."""
+        return self.weight.view(-1, self.num_sets, self.embed_dim)
+
+    def field_weight(self, field: int) -> Tensor:
+        """View [D_i, M, K] of one field's rows, sets apart."""
+        return self.by_set()[self.field_slices()[field]]
