@@ -1,8 +1,9 @@
 """Measures the collapse of a model's tables.
 
-Legend: V rows of all fields, D rows of one field, M embedding sets, K embedding dimension per set, P = M*K columns;
-set m of a row is its columns m*K to (m+1)*K. A field of at most DIRECT_ENTRIES entries takes an SVD in float64; a larger
-one its Gram matrix in float64, which serves the concatenated sets, every set (a diagonal block) and the set diversity.
+Legend: V rows of all fields, D rows of one field, C rows of one chunk, M embedding sets, K embedding dimension per set,
+P = M*K columns; set m of a row is its columns m*K to (m+1)*K. A field of at most DIRECT_ENTRIES entries takes an SVD in
+float64; a larger one its Gram matrix in float64, which serves the concatenated sets, every set (a diagonal block) and
+the set diversity.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,8 +28,8 @@ from recscale.errors import ConfigError, DataError, TrialError
 
 DIRECT_ENTRIES = 2**16
 """Entries of a field's table (D * P) up to which a direct SVD is as cheap as a Gram matrix."""
-CHUNK_ENTRIES = 2**21
-"""Entries converted to float64 at a time: 16 MiB per copy, whatever the table's size."""
+CHUNK_ENTRIES = 2**19
+"""Entries converted to float64 at a time: 4 MiB per copy, whatever the table's size."""
 
 
 @dataclass(frozen=True)
