@@ -14,7 +14,7 @@ from recscale.records import ModelSpec
 
 
 class MultiEmbeddingModel(nn.Module):
-    """Multi-embedding of any family: hidden features, not logits, are averaged over sets (Guo et al. 2024, section 5)."""
+    """Multi-embedding of any family: sets are averaged as hidden features, not as logits (Guo et al. 2024, sec. 5)."""
 
     def __init__(
         self,
