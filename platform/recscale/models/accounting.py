@@ -1,7 +1,7 @@
 """What a trial costs, computed before launch: parameters, FLOPs, bytes per step, peak memory.
 
 Legend: B batch, N fields, M embedding sets, K embedding dimension per set, V table rows over all fields.
-Counts come from the model itself, built and run on torch's meta device: no memory, no arithmetic, no formula of a family.
+Counts come from the model itself, built and run on torch's meta device: no memory, no arithmetic, no special cases.
 """
 
 from collections.abc import Sequence

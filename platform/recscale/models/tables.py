@@ -9,8 +9,8 @@ from enum import StrEnum
 from itertools import accumulate, pairwise
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+from torch.nn import functional
 
 from recscale.errors import ConfigError
 
@@ -58,7 +58,7 @@ class EmbeddingTables(nn.Module):
         """Vectors emb_MBNK, contiguous, of ids that are local to their field."""
         sparse = self.gradient_layout is GradientLayout.SPARSE
         rows_BN = ids_BN + self.offsets_N
-        emb_BNW = F.embedding(rows_BN, self.weight, sparse=sparse)
+        emb_BNW = functional.embedding(rows_BN, self.weight, sparse=sparse)
         emb_BNMK = emb_BNW.view(*rows_BN.shape, self.num_sets, self.embed_dim)
         return emb_BNMK.permute(2, 0, 1, 3).contiguous()
 

@@ -1,0 +1,41 @@
+import pytest
+
+from recscale.errors import ConfigError
+from recscale.models.families import family_names, get_family
+from recscale.models.interactions import ipnn
+
+
+def test_every_module_of_interactions_is_a_family_of_its_own_name():
+    assert family_names() == ("dcnv2", "dnn", "finalmlp", "ipnn", "nfwfm", "xdeepfm")
+    assert [get_family(name).name for name in family_names()] == list(family_names())
+
+
+def test_a_dotted_name_is_imported_as_it_stands():
+    assert get_family("recscale.models.interactions.ipnn") is ipnn.FAMILY
+
+
+def test_unknown_family_lists_the_known_ones():
+    with pytest.raises(ConfigError, match=r"'deepfm'.*dcnv2, dnn, finalmlp, ipnn, nfwfm, xdeepfm"):
+        get_family("deepfm")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("import a_package_that_is_not_there", "cannot be imported.*a_package_that_is_not_there"),
+        ("FAMILY = 3", "FAMILY = 3; expected a recscale.models.families.Family"),
+    ],
+)
+def test_broken_module_of_the_user_is_named(tmp_path, monkeypatch, source, message):
+    package = tmp_path / "broken_families"
+    package.mkdir()
+    (package / "mine.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(__import__("sys").modules, "broken_families.mine", raising=False)
+    monkeypatch.delitem(__import__("sys").modules, "broken_families", raising=False)
+    with pytest.raises(ConfigError, match=message):
+        get_family("broken_families.mine")
+
+
+def test_only_families_whose_variants_differ_say_how():
+    assert {name for name in family_names() if get_family(name).variants_differ} == {"ipnn", "nfwfm"}

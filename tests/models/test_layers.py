@@ -1,0 +1,39 @@
+import torch
+from torch import nn
+
+from recscale.models.layers import SetBatchNorm, SetLinear, SetMLP, pair_indices
+
+
+def test_set_linear_weights_are_distributed_like_those_of_torch_linear():
+    torch.manual_seed(0)
+    layer, reference = SetLinear(6, 300, 200), nn.Linear(300, 200)
+    for ours, theirs in ((layer.weight, reference.weight), (layer.bias, reference.bias)):
+        per_set_M = ours.flatten(1).std(1)
+        torch.testing.assert_close(per_set_M, theirs.std().expand(6), rtol=0.15, atol=0)
+        assert ours.abs().max() <= 300**-0.5
+
+
+def test_set_linear_is_torch_linear_per_set():
+    layer, x_MBI = SetLinear(3, 5, 4), torch.randn(3, 8, 5)
+    expected = [nn.functional.linear(x_MBI[m], layer.weight[m].T, layer.bias[m, 0]) for m in range(3)]
+    torch.testing.assert_close(layer(x_MBI), torch.stack(expected))
+
+
+def test_batch_norm_statistics_are_per_set():
+    x_MBH = torch.randn(3, 500, 4) * torch.tensor([1.0, 10.0, 100.0]).view(3, 1, 1) + 7
+    normed_MBH = SetBatchNorm(3, 4)(x_MBH)
+    torch.testing.assert_close(normed_MBH.mean(1), torch.zeros(3, 4), rtol=0, atol=1e-4)
+    torch.testing.assert_close(normed_MBH.std(1, correction=0), torch.ones(3, 4), rtol=0, atol=1e-3)
+
+
+def test_dropout_thins_hidden_features_in_training_only():
+    torch.manual_seed(0)
+    mlp, x_MBI = SetMLP(2, 5, (300,), dropout=0.5), torch.randn(2, 64, 5)
+    dropped = (mlp.train()(x_MBI) == 0).float().mean()
+    kept = (mlp.eval()(x_MBI) == 0).float().mean()
+    assert 0.7 < dropped < 0.8
+    assert 0.4 < kept < 0.6
+
+
+def test_pairs_are_every_field_with_every_later_one():
+    assert pair_indices(4).T.tolist() == [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3], [2, 3]]
