@@ -1,0 +1,67 @@
+"use strict";
+(() => {
+  const panels = JSON.parse(document.getElementById("panels").textContent);
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const coarse = matchMedia("(pointer: coarse)");
+
+  const chosen = (name) => {
+    const nodes = [...document.querySelectorAll(`[data-control="${name}"]`)];
+    const node = nodes.find((each) => each.checked) || nodes[0];
+    return node.value;
+  };
+
+  const template = () => {
+    const style = getComputedStyle(document.documentElement);
+    const color = (name) => style.getPropertyValue(name).trim();
+    const axis = {
+      gridcolor: color("--grid"), linecolor: color("--axis"), zeroline: false, showline: true,
+      ticks: "outside", tickcolor: color("--axis"), automargin: true, title: {standoff: 8},
+    };
+    return {
+      layout: {
+        paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+        font: {color: color("--ink"), size: 12, family: style.fontFamily}, xaxis: axis, yaxis: axis,
+        hoverlabel: {bgcolor: color("--card"), bordercolor: color("--axis"), font: {color: color("--ink")}, align: "left"},
+      },
+    };
+  };
+
+  const draw = (panel) => {
+    const variant = panel.variants[panel.controls.map(chosen).join("|")];
+    const layout = {...structuredClone(variant.layout), template: template(), dragmode: coarse.matches ? false : "zoom"};
+    const config = {
+      responsive: true, displaylogo: false, displayModeBar: coarse.matches ? false : "hover",
+      modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "pan2d"],
+    };
+    return Plotly.react(panel.id, structuredClone(variant.data), layout, config);
+  };
+
+  const drawAll = () => panels.forEach(draw);
+
+  document.querySelectorAll("[data-control]").forEach((node) => {
+    node.addEventListener("change", () => {
+      panels.filter((panel) => panel.controls.includes(node.dataset.control)).forEach(draw);
+    });
+  });
+
+  const sortKey = (row, column) => row.cells[column].dataset.sort;
+  document.querySelectorAll("table.sortable th button").forEach((button) => {
+    button.addEventListener("click", () => {
+      const header = button.parentElement;
+      const body = header.closest("table").tBodies[0];
+      const direction = header.getAttribute("aria-sort") === "ascending" ? -1 : 1;
+      const numeric = header.dataset.kind === "number";
+      const compare = (a, b) => {
+        const [left, right] = [sortKey(a, header.cellIndex), sortKey(b, header.cellIndex)];
+        if (left === "" || right === "") return (left === "") - (right === "");
+        return direction * (numeric ? left - right : left.localeCompare(right));
+      };
+      [...header.parentElement.cells].forEach((cell) => cell.removeAttribute("aria-sort"));
+      header.setAttribute("aria-sort", direction === 1 ? "ascending" : "descending");
+      body.append(...[...body.rows].sort(compare));
+    });
+  });
+
+  dark.addEventListener("change", drawAll);
+  drawAll();
+})();

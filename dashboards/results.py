@@ -1,0 +1,217 @@
+"""What a report reads: one study folder, checked once and held as frozen records."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from recscale.curves.curve import Curve
+from recscale.curves.verdict import Verdict
+from recscale.errors import DataError
+from recscale.records import from_json
+
+FINISHED = "finished"
+FAILED = "failed"
+SHOWN_MOMENTS = ("initial", "best")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One row of trials.parquet; what a trial that has not finished cannot know is None."""
+
+    trial_id: str
+    """Identity of the trial's spec."""
+    status: str
+    """finished | failed | missing."""
+    family: str
+    """Family of the model."""
+    variant: str
+    """paper | fair."""
+    arm: str
+    """SE | ME."""
+    scale: float
+    """Embedding budget M*K as a multiple of the base dimension."""
+    num_sets: int
+    """Embedding sets M."""
+    seed: int
+    """Seed of the trial."""
+    embed_dim: int | None = None
+    """K, per set."""
+    table_params: int | None = None
+    """Entries of the tables."""
+    dense_params: int | None = None
+    """Entries of all other parameters."""
+    flops_per_sample: int | None = None
+    """Matrix-product FLOPs of one row's forward pass."""
+    valid_auc: float | None = None
+    """AUC on the valid split, which selected the weights."""
+    test_auc: float | None = None
+    """AUC on the test split."""
+    test_log_loss: float | None = None
+    """Log loss on the test split, in nats."""
+    test_normalized_entropy: float | None = None
+    """Log loss over the entropy of the base rate, on the test split."""
+    ia_mean: float | None = None
+    """Information abundance of a set's table, mean over fields and sets."""
+    ia_ratio_mean: float | None = None
+    """IA / K."""
+    ia_concat_ratio_mean: float | None = None
+    """IA of the concatenated sets / (M*K)."""
+    weighted_ia_ratio_mean: float | None = None
+    """IA / K of the frequency-weighted tables."""
+    weighted_ia_concat_ratio_mean: float | None = None
+    """IA / (M*K) of the frequency-weighted concatenated sets."""
+    set_diversity_mean: float | None = None
+    """Diversity of the sets' column spaces; None with one set."""
+    samples_per_second: float | None = None
+    """Training rows per second."""
+    seconds: float | None = None
+    """Wall time of training and evaluation."""
+    peak_memory_bytes: int | None = None
+    """Peak memory of the trial."""
+    error: str | None = None
+    """Traceback of a failed trial."""
+    further: tuple[tuple[str, str], ...] = ()
+    """Any further column of the study, as text."""
+
+
+@dataclass(frozen=True)
+class SpectrumRow:
+    """One field's singular values at one moment of one trial."""
+
+    family: str
+    """Family of the model."""
+    arm: str
+    """SE | ME."""
+    scale: float
+    """Scale of the trial."""
+    trial_id: str
+    """The trial."""
+    moment: str
+    """initial | best."""
+    field: str
+    """Name of the field."""
+    vocabulary_size: int
+    """Ids of the field."""
+    set_index: int | None
+    """Which set, or None for the concatenated sets."""
+    weighting: str
+    """uniform | frequency: how much an id counts."""
+    dim: int
+    """Columns of the table whose spectrum this is."""
+    spectrum: tuple[float, ...]
+    """Singular values, descending."""
+    information_abundance: float
+    """Sum of the singular values over the largest."""
+    ia_ratio: float
+    """Information abundance / dim."""
+
+
+@dataclass(frozen=True)
+class StudyCurves:
+    """The whole of curves.json."""
+
+    curves: tuple[Curve, ...]
+    """One per family, variant, arm and metric."""
+    verdicts: tuple[Verdict, ...]
+    """One per family and variant."""
+
+
+@dataclass(frozen=True)
+class StudyResults:
+    """Everything that one report shows."""
+
+    name: str
+    """Name of the study: its folder's."""
+    trials: tuple[Trial, ...]
+    """Every trial of the grid, whatever became of it."""
+    curves: StudyCurves | None
+    """Fits and verdicts; None where curves.json has not been written."""
+    spectra: tuple[SpectrumRow, ...] | None
+    """Spectra before training and of the best weights; None where spectra.parquet has not been written."""
+    provenance: tuple[tuple[str, str], ...]
+    """Name and value of everything known about how the results came to be; empty where unknown."""
+
+    @property
+    def finished(self) -> tuple[Trial, ...]:
+        """The trials that have a result."""
+        return tuple(trial for trial in self.trials if trial.status == FINISHED)
+
+    def provenance_number(self, key: str) -> float | None:
+        """A provenance entry as a number, None where it is absent; DataError where it is no number."""
+        text = dict(self.provenance).get(key)
+        try:
+            return None if text is None else float(text)
+        except ValueError as error:
+            raise DataError(
+                f"provenance.json has {key} = {text!r}, expected a number; run the report command again to rewrite it"
+            ) from error
+
+
+def load_results(study_folder: Path) -> StudyResults:
+    """Reads a study folder, where only trials.parquet must be there; DataError where a file is broken."""
+    curves, spectra, provenance = (
+        study_folder / name for name in ("curves.json", "spectra.parquet", "provenance.json")
+    )
+    return StudyResults(
+        name=study_folder.resolve().name,
+        trials=tuple(_trial(row) for row in _table(study_folder / "trials.parquet", Trial).to_pylist()),
+        curves=from_json(StudyCurves, curves.read_bytes(), str(curves)) if curves.is_file() else None,
+        spectra=_spectra(spectra) if spectra.is_file() else None,
+        provenance=_provenance(provenance) if provenance.is_file() else (),
+    )
+
+
+def _required(kind: type) -> tuple[str, ...]:
+    """Columns that every row of `kind` must have: its fields without a default and without None among their types."""
+    hints = get_type_hints(kind)
+    return tuple(field.name for field in fields(kind) if hints[field.name] in (str, int, float))
+
+
+def _table(path: Path, kind: type) -> pa.Table:
+    """Reads a Parquet file that has the columns of `kind`; DataError where it is missing, broken or lacks one."""
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{path} cannot be read as Parquet ({error}); run the study's report command to write it"
+        ) from error
+    absent = [name for name in _required(kind) if name not in table.column_names]
+    if absent:
+        raise DataError(
+            f"{path} lacks the columns {absent}, it has {table.column_names}; write it again with this recscale version"
+        )
+    return table
+
+
+def _trial(row: dict[str, Any]) -> Trial:
+    """A row as a record; columns that Trial does not name go to `further`, NaN becomes None."""
+    names = {field.name for field in fields(Trial)} - {"further"}
+    known = {name: _known(value) for name, value in row.items() if name in names}
+    further = tuple((name, "" if value is None else str(value)) for name, value in row.items() if name not in names)
+    return Trial(**known, further=further)
+
+
+def _known(value: Any) -> Any:
+    """None for NaN, else the value."""
+    return None if isinstance(value, float) and value != value else value
+
+
+def _spectra(path: Path) -> tuple[SpectrumRow, ...]:
+    """The rows of the moments that the page shows."""
+    table = _table(path, SpectrumRow)
+    if table.num_rows:
+        table = table.filter(pc.field("moment").isin(SHOWN_MOMENTS))
+    names = [field.name for field in fields(SpectrumRow)]
+    rows: Iterable[dict[str, Any]] = table.select(names).to_pylist()
+    return tuple(SpectrumRow(**{**row, "spectrum": tuple(row["spectrum"])}) for row in rows)
+
+
+def _provenance(path: Path) -> tuple[tuple[str, str], ...]:
+    """Name and value pairs in the file's order."""
+    pairs: dict[str, str] = from_json(dict[str, str], path.read_bytes(), str(path))
+    return tuple(pairs.items())

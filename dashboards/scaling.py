@@ -1,0 +1,99 @@
+"""The scaling report: one self-contained HTML page for one study."""
+
+from pathlib import Path
+
+from dashboards.collapse_figures import WEIGHTING_CONTROL, abundance_panels, diversity_panel, spectra_panels
+from dashboards.figures import AXIS_CONTROL, COST_CONTROL, METRIC_CONTROL, cost_panel, scaling_panels
+from dashboards.page import Panel, controls_html, page_html, panels_html, section_html, text
+from dashboards.results import FAILED, FINISHED, StudyResults
+from dashboards.trial_table import laws_html, provenance_html, trials_html
+
+HEADER_ENTRIES = ("dataset", "created")
+HOW_TO_READ = {
+    "verdict": "Each sentence compares the multi-embedding arm (ME) with the single-embedding arm (SE) of one family.",
+    "scaling": "Look whether ME (dashed, diamonds) pulls away from SE (solid, circles) as the model grows, and whether "
+    "the gap is wider than the error bars. Points are means over seeds, bars one standard deviation, faint dots single "
+    "seeds. Laws are fitted against scale only, with their 90 % interval; on other axes lines only join the points.",
+    "abundance": "Falling IA / K means that a larger table leaves more of its dimensions unused (collapse). Compare ME "
+    "concatenated with SE: both have the same M·K columns. Counting ids by frequency tells collapse from rows that "
+    "were hardly ever trained.",
+    "diversity": "0 means that all sets span the same subspace, so a further set adds nothing; higher is better.",
+    "spectra": "A line that drops early is a collapsed field: few directions carry everything. Compare with the dashed "
+    "grey line, the median field before training. Lines end where the table's rank ends. In the abundance figure a "
+    "filled marker below its open one has lost dimensions; fields with fewer ids than K cannot reach 1.",
+    "cost": "Up and to the left is better: look for a family that lies above all others at the same cost. Filled "
+    "markers are SE, open ones ME.",
+}
+
+
+def write_report(results: StudyResults, path: Path) -> None:
+    """Writes the page; it needs no network, and nothing beside it."""
+    path.write_text(report_html(results), encoding="utf-8")
+
+
+def report_html(results: StudyResults) -> str:
+    """The page as text."""
+    sections, panels = [_header(results)], []
+    if results.finished:
+        for body, drawn in (_scaling(results), _collapse(results), _cost(results)):
+            sections.append(body)
+            panels += drawn
+    else:
+        sections.append("<p>No trial of this study has finished yet, so there is nothing to draw.</p>")
+    sections.append(section_html("Every trial", trials_html(results)))
+    sections.append(section_html("Provenance", provenance_html(results)))
+    return page_html(f"{results.name} · scaling report", sections, panels)
+
+
+def _header(results: StudyResults) -> str:
+    """Name, data, time, how far the study is, and the verdicts."""
+    named = dict(results.provenance)
+    entries = " · ".join(text(named[key]) for key in HEADER_ENTRIES if named.get(key))
+    counts = [(status, sum(t.status == status for t in results.trials)) for status in (FINISHED, FAILED, "missing")]
+    shown = ", ".join(f'<span class="{"bad" if s == FAILED and n else ""}">{n} {s}</span>' for s, n in counts)
+    head = f'<h1>{text(results.name)}</h1><p class="muted">{entries}</p><p>{len(results.trials)} trials: {shown}</p>'
+    return f"<header>{head}</header>" + section_html("Verdict", _verdicts(results))
+
+
+def _verdicts(results: StudyResults) -> str:
+    """One card per family."""
+    if results.curves is None:
+        return "<p>curves.json has not been written, so there are no fits and no verdicts.</p>"
+    if not results.curves.verdicts:
+        return "<p>There are too few finished trials for a verdict.</p>"
+    cards = "".join(
+        f'<div class="card"><h3>{text(verdict.family)}</h3><p>{text(verdict.sentence)}</p></div>'
+        for verdict in results.curves.verdicts
+    )
+    return f'<div class="cards">{cards}</div><p class="how">{text(HOW_TO_READ["verdict"])}</p>'
+
+
+def _scaling(results: StudyResults) -> tuple[str, list[Panel]]:
+    """Quality against size."""
+    panels = scaling_panels(results)
+    body = controls_html((AXIS_CONTROL, METRIC_CONTROL)) + panels_html(panels, HOW_TO_READ["scaling"])
+    if results.curves is None:
+        body += "<p>curves.json has not been written, so no law is drawn.</p>"
+    else:
+        body += laws_html(results)
+    return section_html("Scaling curves", body), panels
+
+
+def _collapse(results: StudyResults) -> tuple[str, list[Panel]]:
+    """Abundance, diversity and spectra."""
+    abundance, diversity = abundance_panels(results), [diversity_panel(results)]
+    body = controls_html((WEIGHTING_CONTROL,)) + panels_html(abundance, HOW_TO_READ["abundance"])
+    body += panels_html(diversity, HOW_TO_READ["diversity"])
+    if not results.spectra:
+        body += "<p>spectra.parquet has not been written, so there are no spectra and no abundance per field.</p>"
+        return section_html("Collapse", body), [*abundance, *diversity]
+    spectra = spectra_panels(results)
+    body += controls_html(spectra[0].controls) + panels_html(spectra, HOW_TO_READ["spectra"])
+    return section_html("Collapse", body), [*abundance, *diversity, *spectra]
+
+
+def _cost(results: StudyResults) -> tuple[str, list[Panel]]:
+    """Quality against cost."""
+    panel = cost_panel(results)
+    body = controls_html((COST_CONTROL,)) + panels_html([panel], HOW_TO_READ["cost"])
+    return section_html("Cost against quality", body), [panel]

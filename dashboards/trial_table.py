@@ -1,0 +1,152 @@
+"""The tables that a page prints: every trial, every fitted law, and the provenance."""
+
+from dataclasses import dataclass
+
+from dashboards.page import number, text
+from dashboards.results import FAILED, StudyResults, Trial
+
+LONGEST_ERROR = 2000
+"""Characters of a traceback's end that the page keeps."""
+
+NUMBER_COLUMNS = (
+    ("scale", "scale", 6),
+    ("num_sets", "sets", 6),
+    ("seed", "seed", 6),
+    ("embed_dim", "embed_dim", 6),
+    ("table_params", "table params", 6),
+    ("dense_params", "dense params", 6),
+    ("flops_per_sample", "FLOPs per sample", 6),
+    ("valid_auc", "valid AUC", 5),
+    ("test_auc", "test AUC", 5),
+    ("test_log_loss", "test log loss", 5),
+    ("test_normalized_entropy", "test NE", 5),
+    ("ia_ratio_mean", "IA / K", 3),
+    ("ia_concat_ratio_mean", "IA / (M·K)", 3),
+    ("set_diversity_mean", "set diversity", 3),
+    ("samples_per_second", "samples per second", 4),
+    ("seconds", "seconds", 4),
+    ("peak_memory_bytes", "peak memory (bytes)", 6),
+)
+
+
+@dataclass(frozen=True)
+class ErrorText:
+    """A failed trial's error as the table shows it."""
+
+    last_line: str
+    """What is always visible."""
+    whole: str
+    """What unfolds: the traceback, its beginning cut where it is very long."""
+
+
+@dataclass(frozen=True)
+class LawRow:
+    """One fitted curve in words."""
+
+    model: str
+    """Family and variant."""
+    arm: str
+    """SE | ME."""
+    metric: str
+    """The metric that was fitted."""
+    law: str
+    """Name of the selected law, or a dash."""
+    formula: str
+    """The law with its fitted numbers."""
+    note: str
+    """What the fit's author has to say about it."""
+
+
+def error_text(error: str) -> ErrorText:
+    """The last line of a traceback that says something, and its end."""
+    lines = [line for line in error.splitlines() if line.strip()]
+    cut = f"… (beginning left out)\n{error[-LONGEST_ERROR:]}" if len(error) > LONGEST_ERROR else error
+    return ErrorText(last_line=lines[-1].strip() if lines else "no error text", whole=cut)
+
+
+def law_rows(results: StudyResults) -> list[LawRow]:
+    """Every fitted curve, in the order of curves.json."""
+    return [
+        LawRow(
+            model=f"{curve.family} ({curve.variant})",
+            arm=str(curve.arm),
+            metric=curve.metric,
+            law=curve.law or "–",
+            formula=curve.formula or "–",
+            note=curve.note,
+        )
+        for curve in (results.curves.curves if results.curves else ())
+    ]
+
+
+def laws_html(results: StudyResults) -> str:
+    """The fitted laws, folded."""
+    rows = "".join(
+        f'<tr><td class="name">{text(row.model)}</td><td>{text(row.arm)}</td><td>{text(row.metric)}</td>'
+        f'<td>{text(row.law)}</td><td class="wide">{text(row.formula)}</td><td class="wide">{text(row.note)}</td></tr>'
+        for row in law_rows(results)
+    )
+    head = "".join(f"<th>{name}</th>" for name in ("family", "arm", "metric", "law", "formula", "note"))
+    return (
+        '<details><summary>Fitted laws</summary><div class="scroll" tabindex="0"><table>'
+        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>"
+    )
+
+
+def trials_html(results: StudyResults) -> str:
+    """Every trial in a table that sorts by a click on a header."""
+    further = list(dict.fromkeys(name for trial in results.trials for name, _ in trial.further))
+    words = ["trial", "status", "family", "variant", "arm"]
+    head = [_header(word, "text") for word in words]
+    head += [_header(title, "number") for _, title, _ in NUMBER_COLUMNS]
+    head += [_header(word, "text") for word in [*further, "error"]]
+    rows = "".join(_trial_row(trial, further) for trial in results.trials)
+    return (
+        '<div class="scroll" tabindex="0"><table class="sortable" id="trials">'
+        f"<thead><tr>{''.join(head)}</tr></thead><tbody>{rows}</tbody></table></div>"
+    )
+
+
+def _header(title: str, kind: str) -> str:
+    """A header that sorts its column."""
+    return f'<th scope="col" class="{kind}" data-kind="{kind}"><button>{text(title)}</button></th>'
+
+
+def _trial_row(trial: Trial, further: list[str]) -> str:
+    """One trial."""
+    cells = [_word(trial.trial_id), _word(trial.status, "bad" if trial.status == FAILED else "")]
+    cells += [_word(trial.family, "name"), _word(trial.variant), _word(trial.arm)]
+    cells += [_number(getattr(trial, name), digits) for name, _, digits in NUMBER_COLUMNS]
+    named = dict(trial.further)
+    cells += [_word(named.get(name, ""), "name") for name in further]
+    return f"<tr>{''.join(cells)}{_error(trial)}</tr>"
+
+
+def _word(value: str, kind: str = "") -> str:
+    """A cell of text."""
+    return f'<td class="{kind}" data-sort="{text(value)}">{text(value)}</td>'
+
+
+def _number(value: float | None, digits: int) -> str:
+    """A cell with a number; a missing one sorts last."""
+    key = "" if value is None else repr(value)
+    return f'<td class="number" data-sort="{key}">{number(value, digits)}</td>'
+
+
+def _error(trial: Trial) -> str:
+    """The error's last line, which unfolds to the traceback."""
+    if not trial.error:
+        return '<td data-sort=""></td>'
+    shown = error_text(trial.error)
+    return (
+        f'<td class="wide" data-sort="{text(shown.last_line)}"><details><summary class="bad">{text(shown.last_line)}'
+        f"</summary><pre>{text(shown.whole)}</pre></details></td>"
+    )
+
+
+def provenance_html(results: StudyResults) -> str:
+    """Name and value pairs."""
+    if not results.provenance:
+        return "<p>provenance.json has not been written, so nothing is known about how these results came to be.</p>"
+    rows = "".join(f'<tr><th scope="row">{text(k)}</th><td>{text(v)}</td></tr>' for k, v in results.provenance)
+    return f'<div class="scroll"><table class="pairs"><tbody>{rows}</tbody></table></div>'
