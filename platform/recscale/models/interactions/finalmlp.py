@@ -3,6 +3,8 @@
 Legend: M embedding sets, B batch, N fields, K embedding dimension per set, H hidden.
 """
 
+import math
+
 from torch import Tensor, nn
 
 from recscale.models.families import Family
@@ -33,6 +35,8 @@ class BilinearFusion(nn.Module):
         self.first = nn.Linear(width, 1)
         self.second = nn.Linear(width, 1, bias=False)
         self.bilinear = nn.Linear(width, width, bias=False)
+        # Xavier-normal of the map o1 x o2 -> 1 logit, width**2 inputs: torch's own bound would start logits at +-6.
+        nn.init.normal_(self.bilinear.weight, std=math.sqrt(2 / (width**2 + 1)))
 
     def forward(self, streams: tuple[Tensor, Tensor]) -> Tensor:
         """logit_B; `bilinear` maps o2 to W o2."""
