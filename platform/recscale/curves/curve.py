@@ -1,0 +1,105 @@
+"""Records of a scaling curve: what was observed, what was fitted, and with what certainty."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One trial's value of one metric."""
+
+    scale: float
+    """Embedding budget of the trial as a multiple of base_dim."""
+    x: float
+    """Position on the curve's axis: the scale itself, table_params, dense_params or flops_per_sample."""
+    value: float
+    """The metric."""
+    trial_id: str
+    """The trial; trials at one scale differ in their seed."""
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """All trials at one scale."""
+
+    scale: float
+    """Embedding budget as a multiple of base_dim."""
+    x: float
+    """Position on the curve's axis."""
+    mean: float
+    """Mean over seeds."""
+    std: float | None
+    """Seed noise: standard deviation over seeds with n - 1; None for one seed."""
+    seeds: int
+    """Number of trials."""
+    trial_ids: tuple[str, ...]
+    """The trials."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One fitted parameter."""
+
+    name: str
+    """floor, ceiling, amplitude, exponent, intercept or slope."""
+    value: float
+    """Estimate from all observations."""
+    low: float | None
+    """Lower end of the bootstrap interval; None for a law that was not selected."""
+    high: float | None
+    """Upper end of the bootstrap interval; None for a law that was not selected."""
+    at_bound: bool
+    """Whether the estimate lies at a bound of the law: the data do not identify it."""
+
+
+@dataclass(frozen=True)
+class CandidateFit:
+    """One law that the observations could have been described by."""
+
+    law: str
+    """Its name."""
+    formula: str
+    """Its mean."""
+    parameters: tuple[Parameter, ...]
+    """Its parameters."""
+    aicc: float
+    """Corrected Akaike information criterion; lower is better."""
+    rss: float
+    """Residual sum of squares over all trials."""
+    converged: bool
+    """Whether the fit came to a finite minimum."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One metric of one family and arm against one axis."""
+
+    family: str
+    """Family of the model."""
+    variant: str
+    """paper | fair."""
+    arm: str
+    """SE | ME."""
+    metric: str
+    """Name of the metric."""
+    x_axis: str
+    """scale, table_params, dense_params or flops_per_sample."""
+    points: tuple[CurvePoint, ...]
+    """One per scale, by ascending x."""
+    law: str | None
+    """The selected law; None where nothing could be fitted."""
+    formula: str
+    """The selected law with its numbers; empty where nothing could be fitted."""
+    candidates: tuple[CandidateFit, ...]
+    """Every law that could be fitted, simplest first."""
+    level: float
+    """Nominal coverage of all intervals."""
+    grid_x: tuple[float, ...]
+    """Positions between the smallest and the largest x, at which the curve is drawn."""
+    grid_mean: tuple[float, ...]
+    """The selected law there."""
+    grid_low: tuple[float, ...]
+    """Lower ends of the bootstrap intervals of the mean."""
+    grid_high: tuple[float, ...]
+    """Upper ends of the bootstrap intervals of the mean."""
+    note: str
+    """What limits the fit and what to add; empty where nothing does."""

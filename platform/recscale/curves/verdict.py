@@ -1,0 +1,246 @@
+"""What one family's trials say about scaling, in numbers and in one plain sentence.
+
+A difference of two means is judged by Welch's t interval over seeds: the arms and scales share the data split, but a
+seed means other initial weights at every shape, so trials are not paired.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from scipy import stats
+
+from recscale.curves.curve import CurvePoint, Observation
+from recscale.curves.scaling import gather
+from recscale.errors import ConfigError, DataError
+
+
+class Better(StrEnum):
+    """Which direction of a metric is good."""
+
+    HIGHER = "higher"
+    LOWER = "lower"
+
+
+class Trend(StrEnum):
+    """What a difference shows beyond seed noise."""
+
+    RISES = "rises"
+    FALLS = "falls"
+    WITHIN_NOISE = "within_noise"
+    ONE_SEED = "one_seed"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The second mean minus the first."""
+
+    first: float
+    """First mean."""
+    second: float
+    """Second mean."""
+    first_scale: float
+    """Scale of the first mean."""
+    second_scale: float
+    """Scale of the second mean."""
+    value: float
+    """second - first, in the metric's own direction."""
+    low: float | None
+    """Lower end of the interval; None where either side has one seed."""
+    high: float | None
+    """Upper end of the interval; None where either side has one seed."""
+    seeds: tuple[int, int]
+    """Seeds of the first and of the second."""
+    trend: Trend
+    """rises | falls where the interval excludes 0, else within_noise; one_seed where there is no interval."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the trials of one family show."""
+
+    family: str
+    """Family of the model."""
+    metric: str
+    """The metric judged."""
+    better: Better
+    """Its good direction."""
+    level: float
+    """Nominal coverage of the intervals."""
+    sentence: str
+    """The verdict in words and numbers."""
+    se_change: Difference | None
+    """Single-embedding, largest scale against smallest; None with fewer than two scales."""
+    me_change: Difference | None
+    """Multi-embedding, largest scale against smallest; None with fewer than two scales."""
+    me_gain: Difference | None
+    """Multi- against single-embedding at the largest scale that both have; None where they share none."""
+    ia_change: Difference | None
+    """IA/K of single-embedding, largest scale against smallest; None where it was not given at two scales."""
+
+
+def judge(
+    family: str,
+    *,
+    metric: str,
+    better: Better,
+    single: Sequence[Observation],
+    multi: Sequence[Observation] = (),
+    ia_ratio: Sequence[Observation] = (),
+    level: float = 0.9,
+) -> Verdict:
+    """Judges a family by the trials of both arms and, given them, by IA/K of the single-embedding ones.
+
+    Observations at one scale of one arm must be seeds of one configuration. ConfigError: a level outside (0, 1).
+    DataError: a value that is not finite.
+    """
+    if not 0 < level < 1:
+        raise ConfigError(f"interval level {level:g} is not between 0 and 1; use for instance 0.9")
+    se_change, me_change = _change(single, level), _change(multi, level)
+    me_gain, ia_change = _gain(single, multi, level), _change(ia_ratio, level)
+    parts = [
+        _change_words(f"single-embedding {metric}", se_change, better, _top_scale(single, better)),
+        _gain_words(metric, me_gain, better),
+    ]
+    if ia_change:
+        parts.append(_ia_words(ia_change))
+    sentence = f"{family}: {'; '.join(parts)} ({level:.0%} intervals over seeds)."
+    return Verdict(family, metric, better, level, sentence, se_change, me_change, me_gain, ia_change)
+
+
+def difference(first: Sequence[Observation], second: Sequence[Observation], *, level: float = 0.9) -> Difference:
+    """The mean of the second trials minus that of the first, with Welch's t interval where both have several seeds."""
+    before, after = _point(first), _point(second)
+    value = after.mean - before.mean
+    low, high = _welch(before, after, level)
+    if low is None or high is None:
+        trend = Trend.ONE_SEED
+    elif low > 0:
+        trend = Trend.RISES
+    else:
+        trend = Trend.FALLS if high < 0 else Trend.WITHIN_NOISE
+    return Difference(
+        first=before.mean,
+        second=after.mean,
+        first_scale=before.scale,
+        second_scale=after.scale,
+        value=value,
+        low=low,
+        high=high,
+        seeds=(before.seeds, after.seeds),
+        trend=trend,
+    )
+
+
+def _point(observations: Sequence[Observation]) -> CurvePoint:
+    """The trials of one configuration as one point; DataError where they are of several."""
+    points = gather(observations)
+    if len(points) > 1:
+        raise DataError(
+            f"trials {points[0].trial_ids[0]} and {points[1].trial_ids[0]} at x = {points[0].x:g} and {points[1].x:g} "
+            f"are compared as one configuration; expected seeds of one: judge each configuration apart"
+        )
+    return points[0]
+
+
+def _welch(before: CurvePoint, after: CurvePoint, level: float) -> tuple[float | None, float | None]:
+    """Welch's interval of after - before; (None, None) with one seed on either side."""
+    if before.std is None or after.std is None:
+        return None, None
+    value = after.mean - before.mean
+    parts = np.array([before.std**2 / before.seeds, after.std**2 / after.seeds])
+    if parts.sum() == 0:
+        return value, value
+    freedom = parts.sum() ** 2 / (parts**2 / np.array([before.seeds - 1, after.seeds - 1])).sum()
+    half = float(stats.t.ppf((1 + level) / 2, freedom) * math.sqrt(parts.sum()))
+    return value - half, value + half
+
+
+def _by_scale(observations: Sequence[Observation]) -> dict[float, list[Observation]]:
+    """Trials per scale, ascending."""
+    scales = sorted({item.scale for item in observations})
+    return {scale: [item for item in observations if item.scale == scale] for scale in scales}
+
+
+def _change(observations: Sequence[Observation], level: float) -> Difference | None:
+    """Largest scale against smallest."""
+    groups = list(_by_scale(observations).values())
+    return difference(groups[0], groups[-1], level=level) if len(groups) > 1 else None
+
+
+def _gain(single: Sequence[Observation], multi: Sequence[Observation], level: float) -> Difference | None:
+    """Multi against single at the largest common scale."""
+    first, second = _by_scale(single), _by_scale(multi)
+    common = first.keys() & second.keys()
+    return difference(first[max(common)], second[max(common)], level=level) if common else None
+
+
+def _top_scale(observations: Sequence[Observation], better: Better) -> float | None:
+    """The scale of the best mean where that is neither the smallest nor the largest."""
+    sign = 1 if better is Better.HIGHER else -1
+    points = [_point(group) for group in _by_scale(observations).values()]
+    best = max(points, key=lambda point: sign * point.mean, default=None)
+    return best.scale if best and best not in (points[0], points[-1]) else None
+
+
+def _change_words(subject: str, change: Difference | None, better: Better, top: float | None) -> str:
+    """A change over scales in words."""
+    if change is None:
+        return f"{subject} cannot be compared across scales: fewer than two scales finished"
+    span = f"from scale {change.first_scale:g} to {change.second_scale:g}"
+    peak = f", with its best mean at scale {top:g}" if top else ""
+    if change.trend in (Trend.RISES, Trend.FALLS):
+        good = (change.trend is Trend.RISES) == (better is Better.HIGHER)
+        verb = f"{change.trend.value} by {_number(change.value, change.value)} {_interval(change)}"
+        return f"{subject} {verb} {span} ({'better' if good else 'worse'}){peak}"
+    return f"{subject} changes by {_signed(change)} {span}: {_unclear(change)}{peak}"
+
+
+def _gain_words(metric: str, gain: Difference | None, better: Better) -> str:
+    """Multi- against single-embedding in words."""
+    if gain is None:
+        return "multi-embedding cannot be compared: no scale has trials of both arms"
+    where = f"at scale {gain.first_scale:g}"
+    if gain.trend in (Trend.RISES, Trend.FALLS):
+        good = (gain.trend is Trend.RISES) == (better is Better.HIGHER)
+        side = "better" if good else "worse"
+        return f"multi-embedding is {side} by {_number(gain.value, gain.value)} {_interval(gain)} {metric} {where}"
+    return f"multi-embedding differs by {_signed(gain)} {metric} {where}: {_unclear(gain)}"
+
+
+def _ia_words(change: Difference) -> str:
+    """IA/K against scale in words."""
+    span = f"from {change.first:.2f} to {change.second:.2f}"
+    if change.trend in (Trend.RISES, Trend.FALLS):
+        return f"IA/K of single-embedding {change.trend.value} {span}"
+    return f"IA/K of single-embedding goes {span}: {_unclear(change)}"
+
+
+def _unclear(change: Difference) -> str:
+    """Why a difference shows nothing."""
+    first, second = change.seeds
+    if change.trend is Trend.ONE_SEED:
+        return f"{first} against {second} seeds give no interval, add seeds"
+    return f"within seed noise with {first} and {second} seeds"
+
+
+def _signed(change: Difference) -> str:
+    """A signed difference with its interval where it has one."""
+    text = f"{'-' if change.value < 0 else '+'}{_number(change.value, change.value)}"
+    return text if change.low is None else f"{text} {_interval(change)}"
+
+
+def _interval(change: Difference) -> str:
+    """The interval of a clear difference as sizes, of an unclear one with signs."""
+    ends = [change.low or 0.0, change.high or 0.0]
+    if change.trend is Trend.FALLS:
+        ends = [-ends[1], -ends[0]]
+    return f"[{', '.join(('-' if end < 0 else '') + _number(end, change.value) for end in ends)}]"
+
+
+def _number(value: float, size: float) -> str:
+    """|value| with four decimals, or with as many as show two digits of `size`."""
+    decimals = 4 if size == 0 else min(8, max(4, 1 - math.floor(math.log10(abs(size)))))
+    return f"{abs(value):.{decimals}f}"
