@@ -1,0 +1,129 @@
+"""Connecting to Ray: a cluster of our own on this machine, the one RAY_ADDRESS names, or the one a job runs on."""
+
+import json
+import os
+import site
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import AuthenticationError
+
+import recscale
+from recscale.cluster.shares import ClusterInfo, NodeShape
+from recscale.errors import ConfigError
+
+OBJECT_STORE_BYTES = 128 << 20
+"""Object store of the embedded cluster: trials read memory-mapped shards, so that only specs and outcomes pass here."""
+AUTOSCALING_FILE = Path("~/ray_bootstrap_config.yaml")
+"""Where `ray up` leaves the cluster file on the head; the only place that tells what the autoscaler may still start."""
+QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+
+
+@contextmanager
+def connect(num_cpus: int | None = None) -> Iterator[ClusterInfo]:
+    """The cluster for the time of the block; what this call started or joined is left at its end, nothing else.
+
+    A process that is connected already stays so. `num_cpus` limits a cluster of our own; ConfigError where there is
+    another to join, or none to be reached.
+    """
+    if ray.is_initialized():
+        yield _describe(started_here=False)
+        return
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        _join(address, num_cpus)
+    else:
+        _start(num_cpus)
+    try:
+        yield _describe(started_here=not address)
+    finally:
+        ray.shutdown()
+
+
+def _start(num_cpus: int | None) -> None:
+    """A cluster on this machine's own; the dashboard is what removes the reservations of a killed Ray Train run."""
+    if num_cpus is not None and num_cpus < 1:
+        raise ConfigError(f"num_cpus is {num_cpus}, expected at least 1")
+    with _package_on_path():
+        ray.init("local", num_cpus=num_cpus, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=True, **QUIET)
+
+
+def _join(address: str, num_cpus: int | None) -> None:
+    if num_cpus is not None:
+        raise ConfigError(
+            f"num_cpus is {num_cpus}, but RAY_ADDRESS={address} names a cluster that has its own; drop one of them"
+        )
+    if "://" in address:
+        raise ConfigError(
+            f"RAY_ADDRESS is {address}, expected host:port of the cluster's head or auto; to run on a cluster from "
+            f"outside it, submit the study: ray job submit --address <its dashboard> --working-dir . -- python ..."
+        )
+    try:
+        ray.init(runtime_env={"py_modules": [str(_package_folder())]}, **QUIET)
+    except AuthenticationError as error:
+        raise ConfigError(
+            f"the cluster at RAY_ADDRESS={address} wants a token: {error}; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
+        ) from error
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise ConfigError(
+            f"no cluster answers at RAY_ADDRESS={address}: {error}; correct it, or unset it to run on this machine"
+        ) from error
+
+
+def _describe(started_here: bool) -> ClusterInfo:
+    alive = [node["Resources"] for node in _nodes() if node["Alive"]]
+    shapes = tuple(_shape(resources) for resources in alive)
+    if not started_here:
+        shapes = _autoscaled_shapes() or shapes
+    return ClusterInfo(
+        cpus=sum(shape.cpus for shape in shapes),
+        gpus=sum(shape.gpus for shape in shapes),
+        nodes=len(alive),
+        address=ray.get_runtime_context().gcs_address,
+        started_here=started_here,
+        shapes=shapes,
+    )
+
+
+def _nodes() -> list[dict[str, Any]]:
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return nodes
+
+
+def _autoscaled_shapes() -> tuple[NodeShape, ...]:
+    """The head and every machine that `ray up`'s cluster file allows; nothing where this is not such a head."""
+    path = AUTOSCALING_FILE.expanduser()
+    if not path.exists():
+        return ()
+    config = json.loads(path.read_text())
+    shapes: list[NodeShape] = []
+    for name, node_type in config["available_node_types"].items():
+        count = 1 if name == config["head_node_type"] else min(node_type["max_workers"], config["max_workers"])
+        shapes += [_shape(node_type.get("resources", {}))] * count
+    return tuple(shapes)
+
+
+def _shape(resources: dict[str, float]) -> NodeShape:
+    return NodeShape(cpus=resources.get("CPU", 0.0), gpus=resources.get("GPU", 0.0))
+
+
+def _package_folder() -> Path:
+    return Path(recscale.__file__).resolve().parent
+
+
+@contextmanager
+def _package_on_path() -> Iterator[None]:
+    """Lets the processes that start in this block import this very recscale, installed or not."""
+    root = str(_package_folder().parent)
+    before = os.environ.get("PYTHONPATH")
+    if root not in (str(Path(folder).resolve()) for folder in site.getsitepackages()):
+        os.environ["PYTHONPATH"] = root if before is None else os.pathsep.join((root, before))
+    try:
+        yield
+    finally:
+        os.environ.pop("PYTHONPATH", None)
+        if before is not None:
+            os.environ["PYTHONPATH"] = before

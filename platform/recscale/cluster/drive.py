@@ -1,0 +1,56 @@
+"""Drives a study from its plan to its last trial: Ray runs, the store remembers, MLflow mirrors, the user watches."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from recscale.cluster.executors import Executor, run_jobs
+from recscale.cluster.jobs import EventKind, TrialJob
+from recscale.cluster.shares import ClusterInfo, Share
+from recscale.study.plan import Plan, PlannedTrial
+from recscale.study.progress import Progress
+from recscale.study.store import TrialStatus
+from recscale.study.study import Study
+from recscale.study.tracking import Mirror
+
+
+@dataclass(frozen=True)
+class Drive:
+    """How a study's trials are run."""
+
+    executor: Executor
+    """train | pool."""
+    share: Share
+    """What each trial holds."""
+    max_retries: int = 1
+    """Restarts of a trial whose process died."""
+
+
+def run_study(study: Study, plan: Plan, drive: Drive, info: ClusterInfo, mirror: Mirror) -> int:
+    """Runs what is not finished, the longest trials first, and mirrors everything; the number of failed trials."""
+    todo = [trial for trial in plan.trials if trial.status is not TrialStatus.FINISHED]
+    todo.sort(key=lambda trial: trial.seconds, reverse=True)
+    specs = {spec.trial_id: spec for spec in study.spec.trials}
+    failed = 0
+    with Progress({t.spec.trial_id: t.seconds for t in todo}, len(plan.trials) - len(todo), plan.slots) as progress:
+        for trial in plan.trials:
+            if trial.status is TrialStatus.FINISHED:
+                mirror.do(lambda tracker, spec=trial.spec: tracker.log_trial(spec))
+        for event in run_jobs(_jobs(study, todo, drive.share), drive.executor, info, drive.max_retries):
+            spec = specs[event.trial_id]
+            if event.kind is EventKind.STARTED:
+                progress.started(event.trial_id)
+                mirror.do(lambda tracker, spec=spec: tracker.start_trial(spec))
+                continue
+            if event.error is not None:
+                study.store.write_error(event.trial_id, event.error)
+                failed += 1
+            progress.ended(event.trial_id, event.error)
+            mirror.do(lambda tracker, spec=spec: tracker.log_trial(spec))
+    if mirror.problem:
+        print(f"MLflow did not take everything ({mirror.problem}); re-log with: recscale sync", file=sys.stderr)
+    return failed
+
+
+def _jobs(study: Study, trials: Sequence[PlannedTrial], share: Share) -> list[TrialJob]:
+    return [TrialJob(trial.spec, study.spec.dataset.path, study.storage, share) for trial in trials]

@@ -1,0 +1,41 @@
+"""Ray's environment, decided in one place; this module runs before Ray is imported and imports nothing of it."""
+
+import os
+import secrets
+import sys
+
+EVERY_CLUSTER = {
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",
+}
+"""Ray Train polls its workers this often (2 s by default, paid at every checkpoint); no telemetry; no result boxes."""
+EMBEDDED_CLUSTER = {
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_TRAIN_METRICS_ENABLED": "0",
+}
+"""Every socket on 127.0.0.1 (what Ray does on Windows and macOS); one machine is neither preempted nor scraped."""
+
+
+def prepare_environment() -> None:
+    """Sets what recscale needs of Ray; whatever the user has set stays.
+
+    Where RAY_ADDRESS names a cluster (a job's driver has it too), access is that cluster's business and nothing about
+    it is set. Otherwise the embedded cluster gets a token of its own that no file keeps: nobody else on the machine can
+    use it, and `ray start` or `ray job submit` behave afterwards as if it had never run. RAY_AUTH_MODE=disabled opens
+    its dashboard to a browser.
+    """
+    _set_defaults(EVERY_CLUSTER)
+    if "RAY_ADDRESS" in os.environ or "ray" in sys.modules:
+        return
+    _set_defaults(EMBEDDED_CLUSTER)
+    if "RAY_AUTH_MODE" not in os.environ:
+        os.environ["RAY_AUTH_MODE"] = "token"
+        if "RAY_AUTH_TOKEN_PATH" not in os.environ:
+            os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def _set_defaults(values: dict[str, str]) -> None:
+    for name, value in values.items():
+        os.environ.setdefault(name, value)

@@ -1,0 +1,74 @@
+"""Records between a study and the executors: a trial to run, what happened to it, and the function that runs it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from recscale.cluster.shares import Share
+from recscale.records import TrialSpec
+from recscale.training.checkpoints import Checkpoints
+
+
+@dataclass(frozen=True)
+class TrialJob:
+    """One trial to run."""
+
+    spec: TrialSpec
+    """The trial."""
+    dataset_path: str
+    """The dataset's folder, absolute, the same on every machine."""
+    storage: str
+    """The storage folder, absolute, the same on every machine."""
+    share: Share
+    """What it holds while it runs."""
+
+    @property
+    def trial_id(self) -> str:
+        """The spec's identity."""
+        return self.spec.trial_id
+
+    @property
+    def ray_folder(self) -> Path:
+        """Where Ray Train keeps this trial's run; a later run of the same trial resumes from it."""
+        return Path(self.storage) / "ray" / self.trial_id
+
+
+class EventKind(StrEnum):
+    """What happened to a trial."""
+
+    STARTED = "started"
+    FINISHED = "finished"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True)
+class TrialEvent:
+    """Something that happened to one trial; each is started once, then finished or failed once."""
+
+    kind: EventKind
+    """started | finished | failed."""
+    trial_id: str
+    """The trial."""
+    error: str | None
+    """Traceback of a failed trial, else None."""
+    seconds: float
+    """Wall time since it was started, restarts included; 0 for started."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a worker's attempt at a trial ended, as the worker itself says."""
+
+    error: str | None
+    """Traceback of the exception that ended it, None where it finished."""
+
+
+if TYPE_CHECKING:
+    from ray import ObjectRef
+
+OutcomeRef: TypeAlias = "ObjectRef[Outcome]"
+"""The future of an outcome."""
+Work = Callable[[TrialJob, Checkpoints], None]
+"""Runs one trial inside a Ray Train worker and writes its results to the storage; importable on every machine."""

@@ -1,0 +1,66 @@
+"""The train executor: a full Ray Train run per trial, restarted and resumed by Ray."""
+
+import shutil
+import traceback
+
+import ray
+from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+from ray.train.torch import TorchTrainer
+from ray.train.v2.api.config import LoggingConfig
+
+from recscale.cluster.jobs import Outcome, OutcomeRef, TrialJob, Work
+from recscale.cluster.worker import train_loop
+
+
+def fit_trial(job: TrialJob, work: Work, max_retries: int) -> Outcome:
+    """Drives one Ray Train run; a run of the same trial that was cut off before is resumed from its checkpoint."""
+    trainer = TorchTrainer(
+        train_loop,
+        train_loop_config={"job": job, "work": work},
+        scaling_config=ScalingConfig(
+            num_workers=job.share.workers, use_gpu=job.share.gpus > 0, resources_per_worker=job.share.resources
+        ),
+        run_config=RunConfig(
+            name=job.trial_id,
+            storage_path=str(job.ray_folder.parent),
+            checkpoint_config=CheckpointConfig(num_to_keep=1),
+            failure_config=FailureConfig(max_failures=max_retries),
+            logging_config=LoggingConfig(log_level="ERROR"),
+        ),
+    )
+    try:
+        outcome: Outcome = trainer.fit().return_value
+    except TrainingFailedError:
+        return Outcome(error=traceback.format_exc())
+    return outcome
+
+
+class TrainLauncher:
+    """Starts a driver task without a share per trial: the share is the Ray Train worker's."""
+
+    def __init__(self, work: Work, max_retries: int) -> None:
+        self._drive = ray.remote(fit_trial).options(num_cpus=0, max_retries=0)
+        self._work, self._max_retries = work, max_retries
+        self._running: set[OutcomeRef] = set()
+
+    def launch(self, job: TrialJob) -> OutcomeRef:
+        """Starts the trial's driver."""
+        ref = self._drive.remote(job, self._work, self._max_retries)
+        self._running.add(ref)
+        return ref
+
+    def release(self, ref: OutcomeRef, job: TrialJob, outcome: Outcome) -> None:
+        """Removes what Ray kept of a finished run; a failed one keeps its checkpoint for the next attempt."""
+        self._running.discard(ref)
+        if outcome.error is None:
+            shutil.rmtree(job.ray_folder, ignore_errors=True)
+
+    def bury(self, ref: OutcomeRef) -> None:
+        """Forgets the driver; Ray ends the run of a dead driver."""
+        self._running.discard(ref)
+
+    def close(self) -> None:
+        """Ends every driver, and with it its run."""
+        for ref in self._running:
+            ray.cancel(ref, force=True)
+        self._running.clear()

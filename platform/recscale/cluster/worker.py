@@ -1,0 +1,83 @@
+"""What runs inside a worker process: the training functions handed to TorchTrainer, and Ray Train's checkpoints."""
+
+import tempfile
+import traceback
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import torch
+from ray.train import Checkpoint
+from ray.train.torch import get_device
+
+from recscale.cluster.jobs import Outcome, TrialJob, Work
+from recscale.cluster.shares import Share
+from recscale.errors import ConfigError
+from recscale.study.store import TrialStore
+from recscale.study.trial import run_trial
+from recscale.training.checkpoints import Checkpoints, FolderCheckpoints, State
+
+
+class RayCheckpoints:
+    """Checkpoints that Ray Train persists and hands to a restarted worker."""
+
+    def load(self) -> State | None:
+        """The newest reported state, None where nothing was reported."""
+        checkpoint = ray.train.get_checkpoint()
+        if checkpoint is None:
+            return None
+        with checkpoint.as_directory() as folder:
+            return FolderCheckpoints(Path(folder)).load()
+
+    def save(self, state: State) -> None:
+        """Reports the state of the first worker; every worker has to call it, as often as the others."""
+        if ray.train.get_context().get_world_rank() != 0:
+            ray.train.report({})
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            FolderCheckpoints(Path(folder)).save(state)
+            ray.train.report({}, checkpoint=Checkpoint.from_directory(folder))
+
+
+def train_trial(job: TrialJob, checkpoints: Checkpoints) -> None:
+    """Trains the trial on this worker's device and stores what it leaves; raises what training raises."""
+    workers = ray.train.get_context().get_world_size()
+    if workers > 1:
+        raise ConfigError(f"a trial's share is {workers} workers, but training uses one process; set workers to 1")
+    run_trial(job.spec, job.dataset_path, job.storage, checkpoints, worker_device(job.share))
+
+
+def worker_device(share: Share) -> torch.device:
+    """The GPU that Ray gave, or the CPU where the share holds none, whatever GPUs the machine shows."""
+    return get_device() if share.gpus else torch.device("cpu")
+
+
+def pool_loop(config: dict[str, Any]) -> Any:
+    """One trial in a pooled process, in Ray Train's local mode: the trial's folder keeps the checkpoint."""
+    job: TrialJob = config["job"]
+    folder = TrialStore(Path(job.storage)).checkpoint_folder(job.trial_id)
+    return _attempt(config["work"], job, FolderCheckpoints(folder))
+
+
+def train_loop(config: dict[str, Any]) -> Any:
+    """One trial in a worker of its own Ray Train run: Ray keeps the checkpoint."""
+    job: TrialJob = config["job"]
+    torch.set_num_threads(job.share.threads)
+    if job.share.workers > 1:
+        config["work"](job, RayCheckpoints())
+        return Outcome(error=None)
+    return _attempt(config["work"], job, RayCheckpoints())
+
+
+def _attempt(work: Work, job: TrialJob, checkpoints: Checkpoints) -> Outcome:
+    """Turns an exception of the trial into an outcome: Ray restarts dead processes, not trials that fail by themselves.
+
+    With several workers that is not possible, since the others would wait for this one: there Ray restarts them all.
+    """
+    try:
+        work(job, checkpoints)
+    except Exception:
+        return Outcome(error=traceback.format_exc())
+    finally:
+        torch.cuda.empty_cache()
+    return Outcome(error=None)
