@@ -108,7 +108,8 @@ def checked(law: Law, x: Sequence[float] | Array, y: Sequence[float] | Array) ->
 def _solve(law: Law, design: Array, target: Array) -> tuple[Array, Array]:
     """Exact least squares inside the bounds: the best feasible one of all choices of parameters held at a bound.
 
-    design [R or 1, G, S, P] and target [R, 1, S] to linear [R, G, P] and rss [R, G].
+    design [R or 1, G, S, P] and target [R, 1, S] to linear [R, G, P] and rss [R, G]. The first choice holds none: where
+    it is feasible it is the best.
     """
     shape = (*np.broadcast_shapes(design.shape[:2], target.shape[:2]), design.shape[3])
     best_linear, best_rss = np.full(shape, np.nan), np.full(shape[:2], np.inf)
@@ -123,6 +124,8 @@ def _solve(law: Law, design: Array, target: Array) -> tuple[Array, Array]:
         rss = (residual**2).sum(axis=-1)
         better = ((linear >= lower) & (linear <= upper)).all(axis=-1) & (rss < best_rss)
         best_linear[better], best_rss[better] = linear[better], rss[better]
+        if len(free) == len(held) and better.all():
+            break
     return best_linear, best_rss
 
 

@@ -1,20 +1,13 @@
-"""What one family's trials say about scaling, in numbers and in one plain sentence.
-
-A difference of two means is judged by Welch's t interval over seeds: the arms and scales share the data split, but a
-seed means other initial weights at every shape, so trials are not paired.
-"""
+"""What one family's trials say about scaling, in numbers and in one plain sentence."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-import numpy as np
-from scipy import stats
-
-from recscale.curves.curve import CurvePoint, Observation
-from recscale.curves.scaling import gather
-from recscale.errors import ConfigError, DataError
+from recscale.curves.curve import Observation
+from recscale.curves.differences import Difference, Trend, difference, single_point
+from recscale.errors import ConfigError
 
 
 class Better(StrEnum):
@@ -22,39 +15,6 @@ class Better(StrEnum):
 
     HIGHER = "higher"
     LOWER = "lower"
-
-
-class Trend(StrEnum):
-    """What a difference shows beyond seed noise."""
-
-    RISES = "rises"
-    FALLS = "falls"
-    WITHIN_NOISE = "within_noise"
-    ONE_SEED = "one_seed"
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The second mean minus the first."""
-
-    first: float
-    """First mean."""
-    second: float
-    """Second mean."""
-    first_scale: float
-    """Scale of the first mean."""
-    second_scale: float
-    """Scale of the second mean."""
-    value: float
-    """second - first, in the metric's own direction."""
-    low: float | None
-    """Lower end of the interval; None where either side has one seed."""
-    high: float | None
-    """Upper end of the interval; None where either side has one seed."""
-    seeds: tuple[int, int]
-    """Seeds of the first and of the second."""
-    trend: Trend
-    """rises | falls where the interval excludes 0, else within_noise; one_seed where there is no interval."""
 
 
 @dataclass(frozen=True)
@@ -110,54 +70,6 @@ def judge(
     return Verdict(family, metric, better, level, sentence, se_change, me_change, me_gain, ia_change)
 
 
-def difference(first: Sequence[Observation], second: Sequence[Observation], *, level: float = 0.9) -> Difference:
-    """The mean of the second trials minus that of the first, with Welch's t interval where both have several seeds."""
-    before, after = _point(first), _point(second)
-    value = after.mean - before.mean
-    low, high = _welch(before, after, level)
-    if low is None or high is None:
-        trend = Trend.ONE_SEED
-    elif low > 0:
-        trend = Trend.RISES
-    else:
-        trend = Trend.FALLS if high < 0 else Trend.WITHIN_NOISE
-    return Difference(
-        first=before.mean,
-        second=after.mean,
-        first_scale=before.scale,
-        second_scale=after.scale,
-        value=value,
-        low=low,
-        high=high,
-        seeds=(before.seeds, after.seeds),
-        trend=trend,
-    )
-
-
-def _point(observations: Sequence[Observation]) -> CurvePoint:
-    """The trials of one configuration as one point; DataError where they are of several."""
-    points = gather(observations)
-    if len(points) > 1:
-        raise DataError(
-            f"trials {points[0].trial_ids[0]} and {points[1].trial_ids[0]} at x = {points[0].x:g} and {points[1].x:g} "
-            f"are compared as one configuration; expected seeds of one: judge each configuration apart"
-        )
-    return points[0]
-
-
-def _welch(before: CurvePoint, after: CurvePoint, level: float) -> tuple[float | None, float | None]:
-    """Welch's interval of after - before; (None, None) with one seed on either side."""
-    if before.std is None or after.std is None:
-        return None, None
-    value = after.mean - before.mean
-    parts = np.array([before.std**2 / before.seeds, after.std**2 / after.seeds])
-    if parts.sum() == 0:
-        return value, value
-    freedom = parts.sum() ** 2 / (parts**2 / np.array([before.seeds - 1, after.seeds - 1])).sum()
-    half = float(stats.t.ppf((1 + level) / 2, freedom) * math.sqrt(parts.sum()))
-    return value - half, value + half
-
-
 def _by_scale(observations: Sequence[Observation]) -> dict[float, list[Observation]]:
     """Trials per scale, ascending."""
     scales = sorted({item.scale for item in observations})
@@ -180,7 +92,7 @@ def _gain(single: Sequence[Observation], multi: Sequence[Observation], level: fl
 def _top_scale(observations: Sequence[Observation], better: Better) -> float | None:
     """The scale of the best mean where that is neither the smallest nor the largest."""
     sign = 1 if better is Better.HIGHER else -1
-    points = [_point(group) for group in _by_scale(observations).values()]
+    points = [single_point(group) for group in _by_scale(observations).values()]
     best = max(points, key=lambda point: sign * point.mean, default=None)
     return best.scale if best and best not in (points[0], points[-1]) else None
 
