@@ -1,5 +1,6 @@
 """Collapse figures, drawn from the rows of `collapse_tables`."""
 
+import math
 from itertools import product
 
 import numpy as np
@@ -7,7 +8,6 @@ import plotly.graph_objects as go
 
 from dashboards.collapse_tables import (
     AbundancePoints,
-    Choice,
     FieldAbundance,
     FieldSpectrum,
     Series,
@@ -22,7 +22,7 @@ from dashboards.collapse_tables import (
 )
 from dashboards.figures import model_title
 from dashboards.page import Control, ControlKind, Panel, plot_text
-from dashboards.results import StudyResults
+from dashboards.results import SpectrumRow, StudyResults
 from dashboards.style import (
     BLUE,
     FAMILY_COLORS,
@@ -45,6 +45,8 @@ SERIES_SYMBOLS = {Series.SINGLE: "circle", Series.PER_SET: "diamond", Series.CON
 THIRD_COLORS = (ORANGE, GREEN, PURPLE)
 MOST_FIELD_TICKS = 14
 LONGEST_TICK = 16
+DEEPEST_DECADE = -8.0
+"""Singular values below 1e-8 of the largest are rounding and stay below the axis."""
 WEIGHTING_CONTROL = Control(
     "weighting", "Ids count", ControlKind.BUTTONS, ("each once", "by their frequency in the train split")
 )
@@ -107,34 +109,40 @@ def diversity_panel(results: StudyResults) -> Panel:
 
 
 def spectra_panels(results: StudyResults) -> list[Panel]:
-    """Spectra of SE, of ME, and abundance per field, for the family and scale that the dropdown names."""
-    offered = choices(results)
-    titles = tuple(f"{choice.family}, scale {choice.scale:g}×" for choice in offered)
-    control = Control("choice", "Family and scale", ControlKind.DROPDOWN, titles)
-    spectra = {choice: rows_of(results, choice, Weighting.UNIFORM) for choice in offered}
+    """Spectra of SE and of ME for the family and scale that the dropdown names."""
+    rows_by_choice = [rows_of(results, choice, Weighting.UNIFORM) for choice in choices(results)]
+    pairs = [spectra_pair(rows) for rows in rows_by_choice]
+    titles = ("Spectra, single-embedding", "Spectra, multi-embedding, concatenated")
     return [
-        *(
-            Panel(
-                name=f"spectra-{arm.lower()}",
-                title=title,
-                controls=(control,),
-                figures=tuple(
-                    spectra_figure(field_spectra(rows, arm, "best"), field_spectra(rows, arm, "initial"))
-                    for rows in spectra.values()
-                ),
-            )
-            for arm, title in (("SE", "Spectra, single-embedding"), ("ME", "Spectra, multi-embedding, concatenated"))
-        ),
-        Panel(
-            name="fields",
-            title="IA / K per field",
-            controls=(control, WEIGHTING_CONTROL),
-            figures=tuple(_field_figure(results, choice, each) for choice, each in product(offered, Weighting)),
-        ),
+        Panel(name, title, (choice_control(results),), figures)
+        for name, title, figures in zip(("spectra-se", "spectra-me"), titles, zip(*pairs, strict=True), strict=True)
     ]
 
 
-def spectra_figure(best: list[FieldSpectrum], initial: list[FieldSpectrum]) -> go.Figure:
+def spectra_pair(rows: list[SpectrumRow]) -> tuple[go.Figure, go.Figure]:
+    """SE and ME of one choice on the same y axis, so that their slopes compare."""
+    tables = [(field_spectra(rows, arm, "best"), field_spectra(rows, arm, "initial")) for arm in ("SE", "ME")]
+    lowest = min(value for table in tables for part in table for row in part for value in (*row.normalized, 1.0))
+    single, multi = (spectra_figure(best, initial, lowest) for best, initial in tables)
+    return single, multi
+
+
+def fields_panel(results: StudyResults) -> Panel:
+    """Abundance per field for the family and scale that the dropdown names."""
+    figures = tuple(
+        field_figure(field_abundance(rows_of(results, choice, weighting)))
+        for choice, weighting in product(choices(results), Weighting)
+    )
+    return Panel("fields", "IA / K per field", (choice_control(results), WEIGHTING_CONTROL), figures)
+
+
+def choice_control(results: StudyResults) -> Control:
+    """The dropdown of families and scales that have spectra."""
+    titles = tuple(f"{choice.family}, scale {choice.scale:g}×" for choice in choices(results))
+    return Control("choice", "Family and scale", ControlKind.DROPDOWN, titles)
+
+
+def spectra_figure(best: list[FieldSpectrum], initial: list[FieldSpectrum], lowest: float) -> go.Figure:
     """One line per field, coloured by thirds of the vocabulary sizes, and the median field before training."""
     if not best:
         return empty_figure("No spectra of this arm at this scale.")
@@ -145,7 +153,8 @@ def spectra_figure(best: list[FieldSpectrum], initial: list[FieldSpectrum]) -> g
     start = median_spectrum(initial)
     if start:
         traces.append(_start_trace(start))
-    y_axis = titled("singular value / largest", type="log", exponentformat="power", dtick=1)
+    bottom = max(math.log10(lowest), DEEPEST_DECADE) - 0.1
+    y_axis = titled("singular value / largest", type="log", exponentformat="power", dtick=1, range=[bottom, 0.1])
     return figure(traces, titled("index of the singular value", rangemode="tozero", nticks=8), y_axis)
 
 
@@ -174,11 +183,6 @@ def _start_trace(start: list[tuple[int, float]]) -> go.Scatter:
         line={"color": GREY, "dash": "dash", "width": 2.5},
         hovertemplate="before training, median field<br>%{x}: %{y:.3g}<extra></extra>",
     )
-
-
-def _field_figure(results: StudyResults, choice: Choice, weighting: Weighting) -> go.Figure:
-    """The figure of one choice."""
-    return field_figure(field_abundance(rows_of(results, choice, weighting)))
 
 
 def field_figure(table: list[FieldAbundance]) -> go.Figure:
@@ -211,7 +215,9 @@ def _field_trace(series: Series, moment: str, rows: list[FieldAbundance]) -> go.
     """One reading at one moment over the fields."""
     best = moment == "best"
     return go.Scatter(
-        name=f"{series}" if best else f"{series}, before",
+        name=str(series),
+        legendgroup=str(series),
+        showlegend=best,
         x=np.array([row.rank for row in rows], dtype=np.uint16),
         y=np.array([row.ia_ratio for row in rows], dtype=np.float32),
         mode="markers",

@@ -96,8 +96,8 @@ def scaling_figure(results: StudyResults, model: Model, axis: Axis, metric: Metr
 def _band(line: FitLine) -> go.Scatter:
     """The interval around a fitted curve."""
     return go.Scatter(
-        x=np.array(line.x + line.x[::-1]),
-        y=np.array(line.high + line.low[::-1]),
+        x=np.array(line.x + line.x[::-1], dtype=np.float32),
+        y=np.array(line.high + line.low[::-1], dtype=np.float32),
         fill="toself",
         fillcolor=faded(ARM_COLORS[line.arm], 0.16),
         line={"width": 0},
@@ -110,11 +110,11 @@ def _band(line: FitLine) -> go.Scatter:
 def _curve(line: FitLine) -> go.Scatter:
     """A fitted curve; hovering names the law."""
     return go.Scatter(
-        x=np.array(line.x),
-        y=np.array(line.mean),
+        x=np.array(line.x, dtype=np.float32),
+        y=np.array(line.mean, dtype=np.float32),
         mode="lines",
         line={"color": ARM_COLORS[line.arm], "dash": ARM_DASHES[line.arm], "width": 2},
-        text=[f"{line.arm} {plot_text(line.law)}<br>{plot_text(line.formula)}"] * len(line.x),
+        text=f"{line.arm} {plot_text(line.law)}<br>{plot_text(line.formula)}",
         hovertemplate="%{text}<br>%{x:.4g}: %{y:.5f}<extra></extra>",
         showlegend=False,
         legendgroup=line.arm,
@@ -125,8 +125,8 @@ def _seeds(arm: str, points: list[MeanPoint]) -> go.Scatter:
     """Every trial as a faint dot."""
     seeds = [seed for point in points for seed in point.seeds]
     return go.Scatter(
-        x=np.array([seed.x for seed in seeds]),
-        y=np.array([seed.y for seed in seeds]),
+        x=np.array([seed.x for seed in seeds], dtype=np.float32),
+        y=np.array([seed.y for seed in seeds], dtype=np.float32),
         mode="markers",
         marker={"color": faded(ARM_COLORS[arm], 0.4), "symbol": ARM_SYMBOLS[arm], "size": 5},
         text=[f"trial {plot_text(seed.trial_id)}, seed {seed.seed}" for seed in seeds],
@@ -160,7 +160,7 @@ def _mean_text(point: MeanPoint) -> str:
 
 
 def _draw_ceiling(drawn: go.Figure, bound: Ceiling | None) -> None:
-    """The Bayes ceiling as a dashed line, or as a note at the edge it lies beyond."""
+    """The Bayes ceiling as a dashed line, or as a note below the figure where it is far away."""
     if bound is None:
         return
     if bound.in_range:
@@ -171,17 +171,9 @@ def _draw_ceiling(drawn: go.Figure, bound: Ceiling | None) -> None:
             annotation_position="top right" if bound.above else "bottom right",
         )
         return
-    edge, arrow = (1, "↑") if bound.above else (0, "↓")
-    drawn.add_annotation(
-        text=f"Bayes ceiling {number(bound.value, 5)}, beyond the axis {arrow}",
-        showarrow=False,
-        xref="paper",
-        yref="paper",
-        x=0.5,
-        y=edge,
-        yanchor="top" if bound.above else "bottom",
-        font={"size": 11, "color": GREY},
-    )
+    note = f"{'↑' if bound.above else '↓'} Bayes ceiling {number(bound.value, 5)}, off the axis"
+    title = drawn.layout.xaxis.title
+    title.text = f'{title.text}<br><span style="font-size:11px">{note}</span>'
 
 
 def cost_panel(results: StudyResults) -> Panel:

@@ -1,8 +1,13 @@
 "use strict";
 (() => {
-  const panels = JSON.parse(document.getElementById("panels").textContent);
+  let panels = [];
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const coarse = matchMedia("(pointer: coarse)");
+
+  const unpacked = async (id) => {
+    const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (letter) => letter.charCodeAt(0));
+    return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"))).json();
+  };
 
   const chosen = (name) => {
     const nodes = [...document.querySelectorAll(`[data-control="${name}"]`)];
@@ -44,7 +49,11 @@
     });
   });
 
-  const sortKey = (row, column) => row.cells[column].dataset.sort;
+  const sortKey = (row, column, numeric) => {
+    const shown = row.cells[column].textContent;
+    return numeric ? shown.replaceAll(",", "").replace("–", "") : shown;
+  };
+
   document.querySelectorAll("table.sortable th button").forEach((button) => {
     button.addEventListener("click", () => {
       const header = button.parentElement;
@@ -52,7 +61,7 @@
       const direction = header.getAttribute("aria-sort") === "ascending" ? -1 : 1;
       const numeric = header.dataset.kind === "number";
       const compare = (a, b) => {
-        const [left, right] = [sortKey(a, header.cellIndex), sortKey(b, header.cellIndex)];
+        const [left, right] = [a, b].map((row) => sortKey(row, header.cellIndex, numeric));
         if (left === "" || right === "") return (left === "") - (right === "");
         return direction * (numeric ? left - right : left.localeCompare(right));
       };
@@ -63,5 +72,8 @@
   });
 
   dark.addEventListener("change", drawAll);
-  drawAll();
+  unpacked("panels").then((read) => {
+    panels = read;
+    drawAll();
+  });
 })();

@@ -1,7 +1,9 @@
 """The HTML shell of a page: escaping, controls, figures, and one file that loads nothing from anywhere."""
 
+import base64
 import html
 import json
+import zlib
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
@@ -68,10 +70,10 @@ def number(value: float | None, digits: int = 6) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.{digits}g}"
 
 
-def embed_json(value: Any) -> str:
-    """JSON that no string inside can end the script element or open a comment in it."""
+def packed_json(value: Any) -> str:
+    """JSON, compressed by zlib and in base64: a sixth of the size, and no string inside can end a script element."""
     plain = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return plain.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return base64.b64encode(zlib.compress(plain.encode(), level=9)).decode()
 
 
 def controls_html(controls: tuple[Control, ...]) -> str:
@@ -119,12 +121,13 @@ def page_html(title: str, sections: list[str], panels: list[Panel]) -> str:
     """The whole page; plotly.js is part of it only where there is something to draw."""
     style, script = ((ASSETS / name).read_text() for name in ("page.css", "page.js"))
     plotly = f"<script>{get_plotlyjs()}</script>" if panels else ""
-    data = embed_json([panel_data(panel) for panel in panels])
+    data = packed_json([panel_data(panel) for panel in panels])
     return (
         f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{text(title)}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{text(CONTENT_POLICY)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
         f'content="light dark"><link rel="icon" href="data:,"><style>{style}</style></head>'
-        f"<body><main>{''.join(sections)}</main>"
-        f'<script type="application/json" id="panels">{data}</script>{plotly}<script>{script}</script></body></html>\n'
+        f"<body><main><noscript>Figures and sorting need JavaScript.</noscript>{''.join(sections)}</main>"
+        f'<script type="application/octet-stream" id="panels">{data}</script>'
+        f"{plotly}<script>{script}</script></body></html>\n"
     )

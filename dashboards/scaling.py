@@ -2,11 +2,18 @@
 
 from pathlib import Path
 
-from dashboards.collapse_figures import WEIGHTING_CONTROL, abundance_panels, diversity_panel, spectra_panels
+from dashboards.collapse_figures import (
+    WEIGHTING_CONTROL,
+    abundance_panels,
+    diversity_panel,
+    fields_panel,
+    spectra_panels,
+)
 from dashboards.figures import AXIS_CONTROL, COST_CONTROL, METRIC_CONTROL, cost_panel, scaling_panels
 from dashboards.page import Panel, controls_html, page_html, panels_html, section_html, text
 from dashboards.results import FAILED, FINISHED, StudyResults
 from dashboards.trial_table import laws_html, provenance_html, trials_html
+from recscale.curves.verdict import Verdict
 
 HEADER_ENTRIES = ("dataset", "created")
 HOW_TO_READ = {
@@ -19,8 +26,10 @@ HOW_TO_READ = {
     "were hardly ever trained.",
     "diversity": "0 means that all sets span the same subspace, so a further set adds nothing; higher is better.",
     "spectra": "A line that drops early is a collapsed field: few directions carry everything. Compare with the dashed "
-    "grey line, the median field before training. Lines end where the table's rank ends. In the abundance figure a "
-    "filled marker below its open one has lost dimensions; fields with fewer ids than K cannot reach 1.",
+    "grey line, the median field before training. Lines end where the table's rank ends.",
+    "fields": "Filled markers are the trained tables, open ones the tables before training: a filled marker below its "
+    "open one has lost dimensions. Fields with fewer ids than K cannot reach 1. Family and scale are chosen above the "
+    "spectra, the counting of ids at the top of this section.",
     "cost": "Up and to the left is better: look for a family that lies above all others at the same cost. Filled "
     "markers are SE, open ones ME.",
 }
@@ -62,10 +71,15 @@ def _verdicts(results: StudyResults) -> str:
     if not results.curves.verdicts:
         return "<p>There are too few finished trials for a verdict.</p>"
     cards = "".join(
-        f'<div class="card"><h3>{text(verdict.family)}</h3><p>{text(verdict.sentence)}</p></div>'
+        f'<div class="card"><h3>{text(verdict.family)}</h3><p>{text(_sentence(verdict))}</p></div>'
         for verdict in results.curves.verdicts
     )
     return f'<div class="cards">{cards}</div><p class="how">{text(HOW_TO_READ["verdict"])}</p>'
+
+
+def _sentence(verdict: Verdict) -> str:
+    """The verdict without the family's name in front, which is the card's heading."""
+    return verdict.sentence.removeprefix(f"{verdict.family}: ")
 
 
 def _scaling(results: StudyResults) -> tuple[str, list[Panel]]:
@@ -88,8 +102,10 @@ def _collapse(results: StudyResults) -> tuple[str, list[Panel]]:
         body += "<p>spectra.parquet has not been written, so there are no spectra and no abundance per field.</p>"
         return section_html("Collapse", body), [*abundance, *diversity]
     spectra = spectra_panels(results)
+    fields = fields_panel(results)
     body += controls_html(spectra[0].controls) + panels_html(spectra, HOW_TO_READ["spectra"])
-    return section_html("Collapse", body), [*abundance, *diversity, *spectra]
+    body += panels_html([fields], HOW_TO_READ["fields"])
+    return section_html("Collapse", body), [*abundance, *diversity, *spectra, fields]
 
 
 def _cost(results: StudyResults) -> tuple[str, list[Panel]]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dashboards.page import number, text
-from dashboards.results import FAILED, StudyResults, Trial
+from dashboards.results import StudyResults, Trial
 
 LONGEST_ERROR = 2000
 """Characters of a traceback's end that the page keeps."""
@@ -16,10 +16,10 @@ NUMBER_COLUMNS = (
     ("table_params", "table params", 6),
     ("dense_params", "dense params", 6),
     ("flops_per_sample", "FLOPs per sample", 6),
-    ("valid_auc", "valid AUC", 5),
-    ("test_auc", "test AUC", 5),
-    ("test_log_loss", "test log loss", 5),
-    ("test_normalized_entropy", "test NE", 5),
+    ("valid_auc", "valid AUC", 6),
+    ("test_auc", "test AUC", 6),
+    ("test_log_loss", "test log loss", 6),
+    ("test_normalized_entropy", "test NE", 6),
     ("ia_ratio_mean", "IA / K", 3),
     ("ia_concat_ratio_mean", "IA / (M·K)", 3),
     ("set_diversity_mean", "set diversity", 3),
@@ -82,7 +82,7 @@ def law_rows(results: StudyResults) -> list[LawRow]:
 def laws_html(results: StudyResults) -> str:
     """The fitted laws, folded."""
     rows = "".join(
-        f'<tr><td class="name">{text(row.model)}</td><td>{text(row.arm)}</td><td>{text(row.metric)}</td>'
+        f"<tr><td>{text(row.model)}</td><td>{text(row.arm)}</td><td>{text(row.metric)}</td>"
         f'<td>{text(row.law)}</td><td class="wide">{text(row.formula)}</td><td class="wide">{text(row.note)}</td></tr>'
         for row in law_rows(results)
     )
@@ -109,39 +109,25 @@ def trials_html(results: StudyResults) -> str:
 
 def _header(title: str, kind: str) -> str:
     """A header that sorts its column."""
-    return f'<th scope="col" class="{kind}" data-kind="{kind}"><button>{text(title)}</button></th>'
+    return f'<th scope="col" data-kind="{kind}"><button>{text(title)}</button></th>'
 
 
 def _trial_row(trial: Trial, further: list[str]) -> str:
-    """One trial."""
-    cells = [_word(trial.trial_id), _word(trial.status, "bad" if trial.status == FAILED else "")]
-    cells += [_word(trial.family, "name"), _word(trial.variant), _word(trial.arm)]
-    cells += [_number(getattr(trial, name), digits) for name, _, digits in NUMBER_COLUMNS]
+    """One trial; a missing number is a dash, which sorts last."""
+    words = [trial.trial_id, trial.status, trial.family, trial.variant, trial.arm]
+    numbers = [number(getattr(trial, name), digits) for name, _, digits in NUMBER_COLUMNS]
     named = dict(trial.further)
-    cells += [_word(named.get(name, ""), "name") for name in further]
-    return f"<tr>{''.join(cells)}{_error(trial)}</tr>"
-
-
-def _word(value: str, kind: str = "") -> str:
-    """A cell of text."""
-    return f'<td class="{kind}" data-sort="{text(value)}">{text(value)}</td>'
-
-
-def _number(value: float | None, digits: int) -> str:
-    """A cell with a number; a missing one sorts last."""
-    key = "" if value is None else repr(value)
-    return f'<td class="number" data-sort="{key}">{number(value, digits)}</td>'
+    cells = [f"<td>{text(word)}" for word in words] + [f"<td class=n>{shown}" for shown in numbers]
+    cells += [f"<td>{text(named.get(name, ''))}" for name in further]
+    return f"<tr class='{text(trial.status)}'>{''.join(cells)}{_error(trial)}"
 
 
 def _error(trial: Trial) -> str:
     """The error's last line, which unfolds to the traceback."""
     if not trial.error:
-        return '<td data-sort=""></td>'
+        return "<td>"
     shown = error_text(trial.error)
-    return (
-        f'<td class="wide" data-sort="{text(shown.last_line)}"><details><summary class="bad">{text(shown.last_line)}'
-        f"</summary><pre>{text(shown.whole)}</pre></details></td>"
-    )
+    return f"<td class=wide><details><summary>{text(shown.last_line)}</summary><pre>{text(shown.whole)}</pre></details>"
 
 
 def provenance_html(results: StudyResults) -> str:
