@@ -2,6 +2,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from recscale.models.interactions import xdeepfm
+
 
 def test_one_set_is_the_single_embedding_model(assert_single_embedding_equals):
     def reference(pieces, fields):
@@ -26,3 +28,15 @@ def test_one_set_is_the_single_embedding_model(assert_single_embedding_equals):
 @pytest.mark.parametrize(("num_sets", "published"), [(1, 1.76), (10, 2.08)])
 def test_dense_parameters_are_those_published_for_criteo(dense_params, num_sets, published):
     assert round(dense_params("xdeepfm", num_sets) / 1e6, 2) == published
+
+
+def test_cutting_the_columns_for_a_cpu_changes_nothing(make_model, ids_BN, monkeypatch):
+    results = []
+    for columns in (256, 7):
+        monkeypatch.setattr(xdeepfm, "CPU_COLUMNS", columns)
+        model = make_model("xdeepfm")
+        logit_B = model(ids_BN)
+        logit_B.sin().sum().backward()
+        results.append([logit_B, *(parameter.grad.to_dense() for parameter in model.parameters())])
+    for whole, cut in zip(*results, strict=True):
+        torch.testing.assert_close(cut, whole, rtol=1e-4, atol=1e-4)
