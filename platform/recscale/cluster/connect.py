@@ -3,6 +3,7 @@
 import json
 import os
 import site
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import ray
 from ray.exceptions import AuthenticationError
 
 import recscale
+from recscale.cluster.environment import named_cluster
 from recscale.cluster.shares import ClusterInfo, NodeShape
 from recscale.errors import ConfigError
 
@@ -19,6 +21,8 @@ OBJECT_STORE_BYTES = 128 << 20
 """Object store of the embedded cluster: trials read memory-mapped shards, so that only specs and outcomes pass here."""
 AUTOSCALING_FILE = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves the cluster file on the head; the only place that tells what the autoscaler may still start."""
+REACH_SECONDS = 10.0
+"""A head that does not take a connection in this time is not there."""
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
 
 
@@ -32,13 +36,13 @@ def connect(num_cpus: int | None = None) -> Iterator[ClusterInfo]:
     if ray.is_initialized():
         yield _describe(started_here=False)
         return
-    address = os.environ.get("RAY_ADDRESS")
+    address = named_cluster()
     if address:
         _join(address, num_cpus)
     else:
         _start(num_cpus)
     try:
-        yield _describe(started_here=not address)
+        yield _describe(started_here=address is None)
     finally:
         ray.shutdown()
 
@@ -61,16 +65,32 @@ def _join(address: str, num_cpus: int | None) -> None:
             f"RAY_ADDRESS is {address}, expected host:port of the cluster's head or auto; to run on a cluster from "
             f"outside it, submit the study: ray job submit --address <its dashboard> --working-dir . -- python ..."
         )
+    _reach(address)
     try:
         ray.init(runtime_env={"py_modules": [str(_package_folder())]}, **QUIET)
     except AuthenticationError as error:
         raise ConfigError(
             f"the cluster at RAY_ADDRESS={address} wants a token: {error}; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
         ) from error
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"no cluster answers at RAY_ADDRESS={address}: {error}; correct it, or unset it to run on this machine"
-        ) from error
+    except ConnectionError as error:
+        raise _unreachable(address, error) from error
+
+
+def _reach(address: str) -> None:
+    """ConfigError where nobody listens: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not port.isdigit():
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_SECONDS).close()
+    except OSError as error:
+        raise _unreachable(address, error) from error
+
+
+def _unreachable(address: str, error: OSError) -> ConfigError:
+    return ConfigError(
+        f"no cluster answers at RAY_ADDRESS={address}: {error}; correct it, or unset it to run on this machine"
+    )
 
 
 def _describe(started_here: bool) -> ClusterInfo:

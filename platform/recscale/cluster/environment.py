@@ -27,13 +27,19 @@ def prepare_environment() -> None:
     its dashboard to a browser.
     """
     _set_defaults(EVERY_CLUSTER)
-    if "RAY_ADDRESS" in os.environ or "ray" in sys.modules:
+    if named_cluster() or "ray" in sys.modules:
         return
     _set_defaults(EMBEDDED_CLUSTER)
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         if "RAY_AUTH_TOKEN_PATH" not in os.environ:
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+
+
+def named_cluster() -> str | None:
+    """The address of the cluster to join, None where this process is to start its own (RAY_ADDRESS unset or local)."""
+    address = os.environ.get("RAY_ADDRESS", "local")
+    return None if address in ("", "local") else address
 
 
 def _set_defaults(values: dict[str, str]) -> None:

@@ -9,7 +9,7 @@ from ray.train.torch import TorchTrainer
 
 from recscale.cluster.jobs import Outcome, OutcomeRef, TrialJob, Work
 from recscale.cluster.shares import Share
-from recscale.cluster.worker import pool_loop
+from recscale.cluster.worker import outcome_of, pool_loop
 
 
 class TrialSlot:
@@ -26,15 +26,14 @@ class TrialSlot:
             scaling_config=ScalingConfig(num_workers=0),
             run_config=RunConfig(name=job.trial_id, storage_path=str(job.ray_folder.parent)),
         )
-        outcome: Outcome = trainer.fit().return_value
-        return outcome
+        return outcome_of(trainer)
 
 
 class PoolLauncher:
     """Starts slots when they are needed, and reuses them."""
 
     def __init__(self, share: Share, work: Work) -> None:
-        self._slot = ray.remote(TrialSlot).options(num_cpus=share.cpus, num_gpus=share.gpus, max_restarts=0)
+        self._slot: Any = ray.remote(TrialSlot).options(num_cpus=share.cpus, num_gpus=share.gpus, max_restarts=0)
         self._threads, self._work = share.threads, work
         self._idle: list[Any] = []
         self._busy: dict[OutcomeRef, Any] = {}
@@ -42,7 +41,7 @@ class PoolLauncher:
     def launch(self, job: TrialJob) -> OutcomeRef:
         """Hands the trial to an idle slot, or to a new one."""
         slot = self._idle.pop() if self._idle else self._slot.remote(self._threads)
-        ref = slot.run.remote(job, self._work)
+        ref: OutcomeRef = slot.run.remote(job, self._work)
         self._busy[ref] = slot
         return ref
 

@@ -4,12 +4,11 @@ import shutil
 import traceback
 
 import ray
-from ray.train import CheckpointConfig, FailureConfig, RunConfig, ScalingConfig, TrainingFailedError
+from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchTrainer
-from ray.train.v2.api.config import LoggingConfig
 
 from recscale.cluster.jobs import Outcome, OutcomeRef, TrialJob, Work
-from recscale.cluster.worker import train_loop
+from recscale.cluster.worker import outcome_of, train_loop
 
 
 def fit_trial(job: TrialJob, work: Work, max_retries: int) -> Outcome:
@@ -20,7 +19,7 @@ def fit_trial(job: TrialJob, work: Work, max_retries: int) -> Outcome:
         scaling_config=ScalingConfig(
             num_workers=job.share.workers, use_gpu=job.share.gpus > 0, resources_per_worker=job.share.resources
         ),
-        run_config=RunConfig(
+        run_config=RunConfig(  # type: ignore[call-arg]  # mypy sees Ray Train's first version
             name=job.trial_id,
             storage_path=str(job.ray_folder.parent),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
@@ -29,10 +28,9 @@ def fit_trial(job: TrialJob, work: Work, max_retries: int) -> Outcome:
         ),
     )
     try:
-        outcome: Outcome = trainer.fit().return_value
+        return outcome_of(trainer)
     except TrainingFailedError:
         return Outcome(error=traceback.format_exc())
-    return outcome
 
 
 class TrainLauncher:

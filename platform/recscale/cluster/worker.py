@@ -8,7 +8,7 @@ from typing import Any
 import ray.train
 import torch
 from ray.train import Checkpoint
-from ray.train.torch import get_device
+from ray.train.torch import TorchTrainer, get_device
 
 from recscale.cluster.jobs import Outcome, TrialJob, Work
 from recscale.cluster.shares import Share
@@ -67,6 +67,13 @@ def train_loop(config: dict[str, Any]) -> Any:
         config["work"](job, RayCheckpoints())
         return Outcome(error=None)
     return _attempt(config["work"], job, RayCheckpoints())
+
+
+def outcome_of(trainer: TorchTrainer) -> Outcome:
+    """Runs the trainer and takes what its first worker returned."""
+    result: Any = trainer.fit()
+    outcome: Outcome = result.return_value
+    return outcome
 
 
 def _attempt(work: Work, job: TrialJob, checkpoints: Checkpoints) -> Outcome:
