@@ -1,0 +1,135 @@
+"""The page in a real browser: drawn, operable, self-contained, on a phone and a desk, by day and by night."""
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from dashboards.scaling import write_report
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+ARGUMENTS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+DRAWN = """[...document.querySelectorAll('.plot')].every((div) => div.querySelector('.main-svg')
+    && div._fullData.length && div._fullData.every((trace) => trace.x.length))"""
+FIRST_X = "(id) => Array.from(document.getElementById(id)._fullData.at(-1).x)"
+FIRST_Y = "(id) => Array.from(document.getElementById(id)._fullData.at(-1).y)"
+WAIT = """new Promise((resolve) => {
+    const look = () => (CONDITION) ? resolve() : requestAnimationFrame(look);
+    look();
+})"""
+OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
+LIGHT_ON_DARK, DARK_ON_LIGHT = "rgb(230, 233, 236)", "rgb(27, 31, 36)"
+TEXT_COLOR = "document.querySelector('#scaling-0 .xtick text').style.fill"
+
+
+@dataclass
+class Visit:
+    """A page with everything it complained about and asked for."""
+
+    page: "sync_api.Page"
+    complaints: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+
+
+def wait_until(page: "sync_api.Page", condition: str) -> None:
+    """Waits inside the page, whose content policy forbids Playwright's own way, which is eval."""
+    page.evaluate(WAIT.replace("CONDITION", condition))
+
+
+@pytest.fixture(scope="module")
+def address(results, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    write_report(results, path)
+    return path.as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["sync_api.Browser"]:
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module", params=[(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")], ids=str)
+def visit(request, browser, address) -> Iterator[Visit]:
+    width, theme = request.param
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    opened = Visit(context.new_page())
+    opened.page.on("console", lambda message: opened.complaints.append(message.text))
+    opened.page.on("pageerror", lambda error: opened.complaints.append(str(error)))
+    opened.page.on("dialog", lambda dialog: (opened.complaints.append("dialog"), dialog.dismiss()))
+    opened.page.on("request", lambda request: opened.requests.append(request.url))
+    opened.page.goto(address)
+    wait_until(opened.page, DRAWN)
+    yield opened
+    context.close()
+
+
+def test_the_page_is_drawn_fits_and_needs_no_network(visit, address):
+    assert visit.page.locator(".plot .main-svg").count() >= 11
+    assert visit.page.evaluate(OVERFLOW) <= 0
+    assert visit.complaints == []
+    assert {url for url in visit.requests if not url.startswith("data:")} == {address}
+
+
+def test_text_stands_out_in_both_themes(visit):
+    dark = visit.page.evaluate("matchMedia('(prefers-color-scheme: dark)').matches")
+    assert visit.page.evaluate(TEXT_COLOR) == (LIGHT_ON_DARK if dark else DARK_ON_LIGHT)
+
+
+def test_every_choice_redraws_its_figures_and_no_other(visit):
+    page = visit.page
+    before = {name: page.evaluate(FIRST_X, name) for name in ("scaling-0", "scaling-2", "cost")}
+    page.get_by_text("table params", exact=True).first.click()
+    wait_until(page, "document.getElementById('scaling-2')._fullData.at(-1).x[0] > 1000")
+    assert page.evaluate(FIRST_X, "scaling-0") != before["scaling-0"]
+    assert page.evaluate(FIRST_X, "cost") == before["cost"]
+    auc = page.evaluate(FIRST_Y, "scaling-0")
+    page.get_by_text("log loss", exact=True).first.click()
+    wait_until(page, "document.getElementById('scaling-2')._fullData.at(-1).y[0] < 0.6")
+    assert page.evaluate(FIRST_Y, "scaling-0") != auc
+    spectrum = page.evaluate(FIRST_Y, "spectra-se")
+    page.get_by_label("Family and scale").select_option(index=2)
+    wait_until(page, "document.getElementById('spectra-se')._fullData[0].x.length < 32")
+    assert page.evaluate(FIRST_Y, "spectra-se") != spectrum
+    abundance = page.evaluate(FIRST_Y, "abundance-0")
+    page.get_by_text("by their frequency in the train split").click()
+    wait_until(page, DRAWN)
+    assert page.evaluate(FIRST_Y, "abundance-0") != abundance
+    assert page.evaluate(OVERFLOW) <= 0
+    assert visit.complaints == []
+
+
+def test_the_table_sorts_with_missing_numbers_last(visit, results):
+    page = visit.page
+    header = page.locator("#trials th", has_text="test AUC")
+    column = header.evaluate("(cell) => cell.cellIndex")
+    read = f"[...document.querySelectorAll('#trials tbody tr')].map((row) => row.cells[{column}].textContent)"
+    values = sorted(round(trial.test_auc, 6) for trial in results.finished)
+    for order in (values, values[::-1]):
+        header.get_by_role("button").click()
+        shown = page.evaluate(read)
+        assert [round(float(cell), 6) for cell in shown[:-2]] == pytest.approx(order)
+        assert shown[-2:] == ["–", "–"]
+
+
+def test_a_failed_trial_unfolds_its_traceback(visit):
+    summary = visit.page.locator("#trials summary")
+    summary.click()
+    assert "Traceback (most recent call last)" in visit.page.locator("#trials pre").inner_text()
+    assert visit.page.evaluate(OVERFLOW) <= 0
+
+
+def test_a_change_of_theme_is_followed(visit):
+    page = visit.page
+    before = page.evaluate(TEXT_COLOR)
+    page.emulate_media(color_scheme="light" if before == LIGHT_ON_DARK else "dark")
+    wait_until(page, f"{TEXT_COLOR} !== '{before}'")
+    assert {before, page.evaluate(TEXT_COLOR)} == {LIGHT_ON_DARK, DARK_ON_LIGHT}
