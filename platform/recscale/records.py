@@ -58,8 +58,22 @@ class DatasetRef:
     """The manifest's fingerprint: the dataset's identity, whatever its path."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Settings of a model that are the same over a study's families, scales and sets."""
+
+    hidden_sizes: tuple[int, ...] = (400, 400)
+    """Widths of the MLP; the first closes the interaction, the others are the head."""
+    dropout: float = 0.2
+    """Dropout probability after every hidden layer."""
+    cross_layers: int = 4
+    """Cross layers of dcnv2."""
+    cin_sizes: tuple[int, ...] = (16, 16)
+    """Feature maps per layer of xdeepfm's compressed interaction network."""
+
+
 @dataclass(frozen=True)
-class ModelSpec:
+class ModelSpec(ModelSettings):
     """Everything that decides a model's shape except the dataset's vocabulary sizes."""
 
     family: str
@@ -72,14 +86,6 @@ class ModelSpec:
     """Embedding sets M, each with its own interaction."""
     base_dim: int = 10
     """Embedding budget at scale 1."""
-    hidden_sizes: tuple[int, ...] = (400, 400)
-    """Widths of the MLP; the first closes the interaction, the others are the head."""
-    dropout: float = 0.2
-    """Dropout probability after every hidden layer."""
-    cross_layers: int = 4
-    """Cross layers of dcnv2."""
-    cin_sizes: tuple[int, ...] = (16, 16)
-    """Feature maps per layer of xdeepfm's compressed interaction network."""
 
     @property
     def embed_dim(self) -> int:

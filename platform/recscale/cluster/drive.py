@@ -1,6 +1,5 @@
 """Drives a study from its plan to its last trial: Ray runs, the store remembers, MLflow mirrors, the user watches."""
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -35,20 +34,18 @@ def run_study(study: Study, plan: Plan, drive: Drive, info: ClusterInfo, mirror:
     with Progress({t.spec.trial_id: t.seconds for t in todo}, len(plan.trials) - len(todo), plan.slots) as progress:
         for trial in plan.trials:
             if trial.status is TrialStatus.FINISHED:
-                mirror.do(lambda tracker, spec=trial.spec: tracker.log_trial(spec))
+                mirror.log_trial(trial.spec)
         for event in run_jobs(_jobs(study, todo, drive.share), drive.executor, info, drive.max_retries):
             spec = specs[event.trial_id]
             if event.kind is EventKind.STARTED:
                 progress.started(event.trial_id)
-                mirror.do(lambda tracker, spec=spec: tracker.start_trial(spec))
+                mirror.start_trial(spec)
                 continue
             if event.error is not None:
                 study.store.write_error(event.trial_id, event.error)
                 failed += 1
             progress.ended(event.trial_id, event.error)
-            mirror.do(lambda tracker, spec=spec: tracker.log_trial(spec))
-    if mirror.problem:
-        print(f"MLflow did not take everything ({mirror.problem}); re-log with: recscale sync", file=sys.stderr)
+            mirror.log_trial(spec)
     return failed
 
 

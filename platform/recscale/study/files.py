@@ -37,5 +37,5 @@ def read_arrow(path: Path) -> pa.Table:
         return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(
-            f"{path} is not a readable Arrow file: {error}; delete its folder to run the trial again"
+            f"{path} is no readable Arrow file: {error}; delete its folder to run the trial again"
         ) from error

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from recscale.errors import ConfigError
 from recscale.models.families import get_family
-from recscale.records import ModelSpec, TrainSpec, TrialSpec, Variant
+from recscale.records import ModelSettings, ModelSpec, TrainSpec, TrialSpec, Variant
 
 SETS_FOLLOW_SCALE = "scale"
 """Value of the sets axis that means as many sets as the scale: embed_dim stays base_dim."""
@@ -44,8 +44,8 @@ class Grid:
     """paper | fair."""
     base_dim: int | None
     """Embedding budget at scale 1; None is each family's own (paper: 10, nfwfm 50)."""
-    model: ModelSpec
-    """Template of the remaining model settings."""
+    model: ModelSettings
+    """Remaining model settings."""
     train: TrainSpec
     """Training settings."""
     axes: tuple[Axis, ...] = ()
@@ -107,14 +107,8 @@ def _check(grid: Grid) -> None:
 def _models(grid: Grid, family: str, scale: float, sets: str) -> list[tuple[ModelSpec, TrainSpec]]:
     """One model and training per combination of the further axes, each checked."""
     base_dim = grid.base_dim if grid.base_dim is not None else get_family(family).base_dim
-    model = replace(
-        grid.model,
-        family=family,
-        variant=grid.variant,
-        scale=scale,
-        num_sets=_num_sets(sets, scale),
-        base_dim=base_dim,
-    )
+    num_sets = _num_sets(sets, scale)
+    model = ModelSpec(family, grid.variant, scale, num_sets, base_dim, **vars(grid.model))
     specs = [_apply(model, grid.train, values) for values in _combinations(grid.axes)]
     for spec, _ in specs:
         _ = spec.embed_dim
@@ -139,12 +133,12 @@ def _combinations(axes: tuple[Axis, ...]) -> Iterator[dict[str, Any]]:
 
 
 def _parse(field: str, text: str) -> Any:
-    """Reads one value by the type of its field; `400,400` is a tuple."""
+    """Reads one value by the type of its field; `400+400` is a tuple."""
     hints = {**get_type_hints(ModelSpec), **get_type_hints(TrainSpec)}
     if field not in hints or field in OWN_AXES:
         known = ", ".join(sorted(name for name in hints if name not in OWN_AXES))
         raise ConfigError(f"no axis {field!r}; expected one of {known}")
-    value = text.split(",") if "tuple" in str(hints[field]) else text
+    value = text.split("+") if "tuple" in str(hints[field]) else text
     try:
         return TypeAdapter(hints[field]).validate_python(value)
     except ValidationError as error:

@@ -13,7 +13,8 @@ import pyarrow as pa
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from recscale.collapse.tables import CollapseMeasurement, measure_tables, spectra_table
+from recscale.collapse.measurement import CollapseMeasurement, spectra_table
+from recscale.collapse.tables import measure_tables
 from recscale.data.reader import Batch, Dataset
 from recscale.errors import ConfigError, DataError, TrialError
 from recscale.models.accounting import account
@@ -114,7 +115,7 @@ class TrainingRun:
         loss = binary_cross_entropy_with_logits(logit_B, batch.label_B)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         for optimizer in self.optimizers:
             optimizer.step()
         self.step, self.batch = self.step + 1, self.batch + 1

@@ -4,6 +4,7 @@ Legend: V table rows, U distinct rows in a batch, M sets, K embedding dimension 
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,19 +36,19 @@ class LazyAdam(torch.optim.Optimizer):
             for table_VC in group["params"]:
                 self._update(table_VC, group)
 
-    def _update(self, table_VC: nn.Parameter, group: dict[str, float | tuple[float, float]]) -> None:
+    def _update(self, table_VC: nn.Parameter, group: dict[str, Any]) -> None:
         row_U, grad_UC, weight_UC = _touched(table_VC, group["weight_decay"])
         state = self.state[table_VC]
         if not state:
             state.update(step=0, exp_avg=torch.zeros_like(table_VC), exp_avg_sq=torch.zeros_like(table_VC))
         state["step"] += 1
-        beta1, beta2 = group["betas"]  # type: ignore[misc]
+        beta1, beta2 = group["betas"]
         mean_UC = state["exp_avg"][row_U].lerp_(grad_UC, 1 - beta1)
         square_UC = state["exp_avg_sq"][row_U].mul_(beta2).addcmul_(grad_UC, grad_UC, value=1 - beta2)
         state["exp_avg"].index_copy_(0, row_U, mean_UC)
         state["exp_avg_sq"].index_copy_(0, row_U, square_UC)
         denominator_UC = square_UC.div_(1 - beta2 ** state["step"]).sqrt_().add_(group["eps"])
-        step_size = group["lr"] / (1 - beta1 ** state["step"])  # type: ignore[operator]
+        step_size = group["lr"] / (1 - beta1 ** state["step"])
         table_VC.index_copy_(0, row_U, weight_UC.addcdiv_(mean_UC, denominator_UC, value=-step_size))
 
 
@@ -73,7 +74,7 @@ class RowwiseAdagrad(torch.optim.Optimizer):
             for table_VC in group["params"]:
                 self._update(table_VC, group)
 
-    def _update(self, table_VC: nn.Parameter, group: dict[str, float]) -> None:
+    def _update(self, table_VC: nn.Parameter, group: dict[str, Any]) -> None:
         row_U, grad_UC, weight_UC = _touched(table_VC, group["weight_decay"])
         sets = int(group["num_sets"])
         state = self.state[table_VC]
@@ -86,13 +87,13 @@ class RowwiseAdagrad(torch.optim.Optimizer):
         table_VC.index_copy_(0, row_U, weight_UC.sub_(step_UMK.view_as(weight_UC), alpha=group["lr"]))
 
 
-def _touched(table_VC: nn.Parameter, weight_decay: object) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def _touched(table_VC: nn.Parameter, weight_decay: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The rows a batch touched, their summed gradient with L2 added, and a copy of their weights."""
     assert table_VC.grad is not None
     grad = table_VC.grad.coalesce()
     row_U = grad.indices()[0]
     weight_UC = table_VC[row_U]
-    return row_U, grad.values().add(weight_UC, alpha=weight_decay), weight_UC  # type: ignore[arg-type]
+    return row_U, grad.values().add(weight_UC, alpha=weight_decay), weight_UC
 
 
 def table_optimizer(table_VC: nn.Parameter, spec: TrainSpec, num_sets: int) -> torch.optim.Optimizer:

@@ -1,0 +1,116 @@
+"""From a grid to a finished study: plan, connect, run, write the outputs. What every recipe in studies/ calls."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from recscale.cluster.connect import connect
+from recscale.cluster.drive import Drive, run_study
+from recscale.cluster.executors import Executor, default_executor
+from recscale.cluster.shares import ClusterInfo, NodeShape, Share, check_shares, default_share, slots
+from recscale.data.reader import Dataset
+from recscale.errors import ConfigError
+from recscale.records import StudySpec
+from recscale.study.grid import Grid, resolve
+from recscale.study.plan import Plan, make_plan, measure_machine
+from recscale.study.plan_text import plan_text
+from recscale.study.provenance import gather_provenance
+from recscale.study.results import write_results
+from recscale.study.store import TrialStore
+from recscale.study.study import check_name, study_from_plan, write_study
+from recscale.study.tracking import Mirror
+
+Report = Callable[[Path], Path]
+"""Draws the report of a study's folder and returns its path."""
+
+
+@dataclass(frozen=True)
+class LaunchOptions:
+    """Where and how a study runs."""
+
+    storage: Path = Path("runs")
+    """Folder that keeps all trials, studies and the MLflow store; every machine of the cluster must see it."""
+    plan: bool = False
+    """Print every trial with its size, cost and time, and launch nothing."""
+    executor: Executor | None = None
+    """train: a full Ray Train run per trial; pool: reused processes. None: train with GPUs, pool on CPUs."""
+    cpus_per_trial: float | None = None
+    """CPUs each trial holds. None: 1."""
+    gpus_per_trial: float | None = None
+    """GPUs, or the fraction of one, each trial holds. None: 1 where the cluster has GPUs."""
+    memory_per_trial: float | None = None
+    """GiB one trial may use. None: this machine's memory over the trials that run at once on it."""
+    max_retries: int = 1
+    """Restarts of a trial whose process died; it goes on from its checkpoint."""
+
+
+def launch(name: str, dataset: Dataset, grid: Grid, options: LaunchOptions, report: Report) -> int:
+    """Runs the study to its end; 1 where a trial failed, else 0. With options.plan, only prints the plan."""
+    check_name(name)
+    storage = options.storage.absolute()
+    resolved = resolve(grid, dataset.manifest.fingerprint)
+
+    def planned(info: ClusterInfo) -> tuple[Plan, Share]:
+        share = _share(options, info)
+        check_shares([share], info)
+        machine = measure_machine(share.threads, _memory(options, share, info))
+        count = slots(share, info)
+        plan = make_plan(resolved.trials, resolved.refused, dataset.manifest, TrialStore(storage), machine, count)
+        if not plan.trials:
+            raise ConfigError("; ".join(refusal.reason for refusal in plan.refused))
+        return plan, share
+
+    if options.plan and "RAY_ADDRESS" not in os.environ:
+        plan, share = planned(_this_machine())
+        print(plan_text(plan, str(share)))
+        return 0
+    with connect() as info:
+        plan, share = planned(info)
+        print(plan_text(plan, str(share)), flush=True)
+        if options.plan:
+            return 0
+        trials = tuple(trial.spec for trial in plan.trials)
+        study = study_from_plan(
+            StudySpec(name, dataset.ref(), trials), plan, gather_provenance(dataset, _describe(info)), storage
+        )
+        write_study(study)
+        mirror = Mirror(storage, study.spec)
+        drive = Drive(options.executor or default_executor(share), share, options.max_retries)
+        failed = run_study(study, plan, drive, info, mirror)
+    outputs = [*write_results(study), report(study.folder)]
+    mirror.end_study(outputs, failed)
+    if mirror.problem:
+        print(f"MLflow did not take everything ({mirror.problem}); complete it with: recscale sync {study.folder}")
+    print(f"{len(trials) - failed} of {len(trials)} trials finished; report: {outputs[-1]}")
+    return 1 if failed else 0
+
+
+def _describe(info: ClusterInfo) -> str:
+    return f"{info.nodes} nodes, {info.cpus:g} CPUs, {info.gpus:g} GPUs, {'local' if info.started_here else 'joined'}"
+
+
+def _share(options: LaunchOptions, info: ClusterInfo) -> Share:
+    usual = default_share(info)
+    return Share(
+        cpus=usual.cpus if options.cpus_per_trial is None else options.cpus_per_trial,
+        gpus=usual.gpus if options.gpus_per_trial is None else options.gpus_per_trial,
+    )
+
+
+def _this_machine() -> ClusterInfo:
+    """What a local Ray would have, without starting one."""
+    shape = NodeShape(float(os.cpu_count() or 1), float(torch.cuda.device_count()))
+    return ClusterInfo(shape.cpus, shape.gpus, 1, "this machine", True, (shape,))
+
+
+def _memory(options: LaunchOptions, share: Share, info: ClusterInfo) -> int:
+    """Bytes one trial may use: as told, else GPU memory times the share, else host memory over the trials on it."""
+    if options.memory_per_trial is not None:
+        return int(options.memory_per_trial * 2**30)
+    if share.gpus and torch.cuda.is_available():
+        return int(torch.cuda.get_device_properties(0).total_memory * share.gpus)
+    host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return host // max(1, slots(share, _this_machine()))

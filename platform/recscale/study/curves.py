@@ -1,0 +1,104 @@
+"""From the finished trials of a study to its scaling curves and verdicts: which trials form which curve."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from recscale.curves.curve import Curve, Observation
+from recscale.curves.scaling import fit_curve
+from recscale.curves.verdict import Better, Verdict, judge
+from recscale.records import Arm, ModelSpec, TrialResult, TrialSpec
+
+Finished = tuple[TrialSpec, TrialResult]
+
+METRICS = {"test_auc": 1.0, "test_log_loss": math.inf, "test_normalized_entropy": math.inf}
+"""Fitted metrics and the largest value each can have."""
+
+
+def study_curves(finished: Sequence[Finished]) -> tuple[Curve, ...]:
+    """One curve per family, variant, arm and metric, against scale."""
+    return tuple(
+        fit_curve(
+            [_observe(trial, metric) for trial in trials],
+            family=family,
+            variant=variant,
+            arm=arm,
+            metric=metric,
+            upper=upper,
+        )
+        for (family, variant), members in _by_family(finished)
+        for arm, trials in arms(members).items()
+        for metric, upper in METRICS.items()
+    )
+
+
+def judge_families(finished: Sequence[Finished]) -> tuple[Verdict, ...]:
+    """What each family's trials say about AUC, in numbers and in a sentence."""
+    verdicts = []
+    for (family, _), members in _by_family(finished):
+        by_arm = arms(members)
+        single = by_arm.get(Arm.SINGLE.value, [])
+        multi = next((trials for arm, trials in by_arm.items() if arm != Arm.SINGLE.value), [])
+        verdicts.append(
+            judge(
+                family,
+                metric="test_auc",
+                better=Better.HIGHER,
+                single=[_observe(trial, "test_auc") for trial in single],
+                multi=[_observe(trial, "test_auc") for trial in multi],
+                ia_ratio=[_observe(trial, "ia_ratio_mean") for trial in single],
+            )
+        )
+    return tuple(verdicts)
+
+
+def arms(trials: Sequence[Finished]) -> dict[str, list[Finished]]:
+    """Trials of one family by curve: SE, and ME, which starts at the common base where the sets follow the scale.
+
+    Where one scale has several numbers of sets above 1, each number is a curve of its own: ME-2, ME-4, ...
+    """
+    single = [trial for trial in trials if trial[0].model.arm is Arm.SINGLE]
+    multi = [trial for trial in trials if trial[0].model.arm is Arm.MULTI]
+    found = {Arm.SINGLE.value: single} if single else {}
+    cells = {(spec.model.scale, spec.model.num_sets) for spec, _ in multi}
+    if len(cells) > len({scale for scale, _ in cells}):
+        numbers = sorted({sets for _, sets in cells})
+        by_number = {n: [trial for trial in multi if trial[0].model.num_sets == n] for n in numbers}
+        return found | {f"{Arm.MULTI.value}-{n}": members for n, members in by_number.items()}
+    if multi:
+        base = [trial for trial in single if trial[0].model.scale == 1 and _all_follow_scale(multi)]
+        found[Arm.MULTI.value] = base + multi
+    return found
+
+
+def _all_follow_scale(multi: Iterable[Finished]) -> bool:
+    return all(spec.model.num_sets == spec.model.scale for spec, _ in multi)
+
+
+def _by_family(finished: Sequence[Finished]) -> list[tuple[tuple[str, str], list[Finished]]]:
+    """Trials per family and variant; a setting that differs within a family becomes part of its label."""
+    labelled = [((_label(spec, finished), spec.model.variant.value), (spec, result)) for spec, result in finished]
+    ordered = sorted(labelled, key=lambda item: item[0])
+    return [(key, [trial for _, trial in group]) for key, group in groupby(ordered, key=lambda item: item[0])]
+
+
+def _label(spec: TrialSpec, finished: Sequence[Finished]) -> str:
+    """The family's name, followed by the settings in which its trials differ beside the grid's own axes."""
+    settings = _further(spec)
+    peers = [_further(other) for other, _ in finished if other.model.family == spec.model.family]
+    differing = [name for name in settings if any(peer[name] != settings[name] for peer in peers)]
+    return " ".join([spec.model.family, *(f"{name}={settings[name]}" for name in differing)])
+
+
+def _further(spec: TrialSpec) -> dict[str, object]:
+    neutral: ModelSpec = replace(spec.model, scale=1.0, num_sets=1)
+    return {**vars(neutral), **vars(spec.train)}
+
+
+def _observe(trial: Finished, name: str) -> Observation:
+    """One trial's value of a test metric or a collapse metric."""
+    spec, result = trial
+    part = result.test if name.startswith("test_") else result.collapse
+    value = getattr(part, name.removeprefix("test_"))
+    return Observation(spec.model.scale, spec.model.scale, float(value), spec.trial_id)

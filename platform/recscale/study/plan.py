@@ -1,0 +1,151 @@
+"""The plan of a study: every trial with its size, cost, time and standing in the store, before anything is launched."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from recscale.data.manifest import Manifest
+from recscale.models.accounting import ModelCost, account
+from recscale.records import ModelSpec, Precision, TrainSpec, TrialSpec
+from recscale.study.grid import Refusal
+from recscale.study.store import TrialStatus, TrialStore
+
+STEP_OVERHEAD_SECONDS = 2e-3
+"""Time of one optimizer step that neither FLOPs nor bytes explain, on a CPU."""
+EVALUATIONS_TO_BEST = 2
+"""Evaluations until the best one that the time estimate assumes; patience comes on top."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What one trial's share of this machine can do, measured."""
+
+    flops_per_second: float
+    """Matrix-product rate in fp32."""
+    bf16_flops_per_second: float
+    """Matrix-product rate in bfloat16."""
+    bytes_per_second: float
+    """Rate of reading and writing memory."""
+    memory_bytes: int
+    """Memory that one trial may use."""
+
+
+@dataclass(frozen=True)
+class PlannedTrial:
+    """One trial before it runs."""
+
+    spec: TrialSpec
+    """What it is."""
+    cost: ModelCost
+    """Parameters, FLOPs, bytes and memory, computed."""
+    seconds: float
+    """Time to train: that of the same cell's finished seeds where there are some, else an estimate."""
+    status: TrialStatus
+    """finished, failed or missing in the store."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole study before it runs."""
+
+    trials: tuple[PlannedTrial, ...]
+    """Those that will be in the study."""
+    refused: tuple[Refusal, ...]
+    """Grid points left out, with reasons."""
+    slots: int
+    """Trials that run at the same time."""
+
+    @property
+    def seconds_left(self) -> float:
+        """Expected wall time of what is not finished, on all slots."""
+        work = [trial.seconds for trial in self.trials if trial.status is not TrialStatus.FINISHED]
+        return max(sum(work) / self.slots, max(work, default=0.0))
+
+
+def make_plan(
+    trials: Sequence[TrialSpec],
+    refused: Sequence[Refusal],
+    manifest: Manifest,
+    store: TrialStore,
+    machine: Machine,
+    slots: int,
+) -> Plan:
+    """Sizes every trial and refuses those whose memory does not fit into one slot."""
+    history = _Finished(store, trials)
+    fitting, too_large = [], {}
+    for spec in trials:
+        cost = account(spec.model, spec.train, manifest.vocabulary_sizes)
+        if cost.peak_memory_bytes > machine.memory_bytes:
+            refusal = _too_large(spec.model, cost, machine)
+            too_large[refusal.point] = refusal
+            continue
+        seconds = history.seconds(spec) or estimate_seconds(spec.train, cost, manifest.split("train").rows, machine)
+        fitting.append(PlannedTrial(spec, cost, seconds, store.status(spec.trial_id)))
+    return Plan(tuple(fitting), (*refused, *too_large.values()), slots)
+
+
+def estimate_seconds(train: TrainSpec, cost: ModelCost, rows: int, machine: Machine) -> float:
+    """Steps until early stopping times the larger of arithmetic and memory time per step.
+
+    A step does three forward passes' worth of matrix products (forward, gradients of inputs and of weights).
+    """
+    steps_per_epoch = -(-rows // train.batch_size)
+    epochs = min(train.max_epochs, (EVALUATIONS_TO_BEST + train.patience) / train.evaluations_per_epoch)
+    rate = machine.bf16_flops_per_second if train.precision is Precision.BF16 else machine.flops_per_second
+    arithmetic = 3 * cost.flops_per_sample * train.batch_size / rate
+    memory = cost.bytes_per_step / machine.bytes_per_second
+    return steps_per_epoch * epochs * (arithmetic + memory + STEP_OVERHEAD_SECONDS)
+
+
+def measure_machine(threads: int, memory_bytes: int) -> Machine:
+    """Measures matrix products and memory traffic with `threads` threads, in well under a second."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
+        low_a, low_b = a.bfloat16(), b.bfloat16()
+        block = torch.zeros(8 << 20)
+        return Machine(
+            flops_per_second=2 * 1024**3 / _fastest(lambda: a @ b),
+            bf16_flops_per_second=2 * 1024**3 / _fastest(lambda: low_a @ low_b),
+            bytes_per_second=8 * block.numel() / _fastest(lambda: block.add_(1.0)),
+            memory_bytes=memory_bytes,
+        )
+    finally:
+        torch.set_num_threads(before)
+
+
+def _fastest(action: Callable[[], object]) -> float:
+    """Seconds of the fastest of five calls, after one to warm up."""
+    action()
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - started)
+    return min(times)
+
+
+class _Finished:
+    """Mean seconds per cell (a spec without its seed) of the trials that are finished."""
+
+    def __init__(self, store: TrialStore, trials: Sequence[TrialSpec]) -> None:
+        self._seconds: dict[TrialSpec, list[float]] = {}
+        for spec in trials:
+            if store.status(spec.trial_id) is TrialStatus.FINISHED:
+                self._seconds.setdefault(replace(spec, seed=0), []).append(store.read_result(spec.trial_id).seconds)
+
+    def seconds(self, spec: TrialSpec) -> float | None:
+        known = self._seconds.get(replace(spec, seed=0))
+        return sum(known) / len(known) if known else None
+
+
+def _too_large(model: ModelSpec, cost: ModelCost, machine: Machine) -> Refusal:
+    point = f"{model.family} scale={model.scale:g} sets={model.num_sets}"
+    return Refusal(
+        point,
+        f"{point}: needs {cost.peak_memory_bytes / 2**30:.1f} GiB, but one trial's share has "
+        f"{machine.memory_bytes / 2**30:.1f} GiB; run fewer trials at once, lower the scale or use a larger machine",
+    )

@@ -1,0 +1,46 @@
+"""A plan as text: one line per grid cell and seed, then the totals and what was refused."""
+
+from recscale.study.plan import Plan, PlannedTrial
+from recscale.study.store import TrialStatus
+
+HEADER = (
+    f"{'trial':12} {'family':12} {'scale':>5} {'sets':>4} {'dim':>4} {'seed':>4} {'table':>8} {'dense':>8} "
+    f"{'FLOPs/row':>9} {'bytes/step':>10} {'memory':>8} {'seconds':>7}  {'share':10} status"
+)
+
+
+def plan_text(plan: Plan, share: str) -> str:
+    """The whole plan; numbers are computed before launch, seconds are estimates unless a seed has been run."""
+    lines = [HEADER, *(_line(trial, share) for trial in plan.trials)]
+    lines += [f"refused: {refusal.reason}" for refusal in plan.refused]
+    finished = sum(trial.status is TrialStatus.FINISHED for trial in plan.trials)
+    lines.append(
+        f"{len(plan.trials)} trials, {finished} finished, {len(plan.refused)} points refused; "
+        f"{plan.slots} at a time, about {_time(plan.seconds_left)} left"
+    )
+    return "\n".join(lines)
+
+
+def _line(trial: PlannedTrial, share: str) -> str:
+    model, cost = trial.spec.model, trial.cost
+    return (
+        f"{trial.spec.trial_id:12} {model.family[-12:]:12} {model.scale:5g} {model.num_sets:4} {model.embed_dim:4} "
+        f"{trial.spec.seed:4} {_short(cost.table_params):>8} {_short(cost.dense_params):>8} "
+        f"{_short(cost.flops_per_sample):>9} {_short(cost.bytes_per_step):>10} {_short(cost.peak_memory_bytes):>8} "
+        f"{trial.seconds:7.0f}  {share:10} {trial.status.value}"
+    )
+
+
+def _short(number: float) -> str:
+    """Three digits and a unit: 62.6M."""
+    for unit in ("", "k", "M", "G"):
+        if number < 1000:
+            return f"{number:.3g}{unit}"
+        number /= 1000
+    return f"{number:.3g}T"
+
+
+def _time(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

@@ -1,0 +1,178 @@
+"""The outputs of a study: tables, curves, spectra and provenance, written from the trial store into its folder."""
+
+import dataclasses
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.parquet as pq
+
+from recscale.errors import DataError
+from recscale.models.accounting import ModelCost
+from recscale.records import Arm, TrialResult, TrialSpec, to_plain
+from recscale.study.curves import judge_families, study_curves
+from recscale.study.files import write_atomic
+from recscale.study.store import TrialStatus
+from recscale.study.study import Study
+
+TRIALS_SCHEMA = pa.schema(
+    [
+        ("trial_id", pa.string()),
+        ("status", pa.string()),
+        ("family", pa.string()),
+        ("variant", pa.string()),
+        ("arm", pa.string()),
+        ("scale", pa.float64()),
+        ("num_sets", pa.int64()),
+        ("seed", pa.int64()),
+        ("embed_dim", pa.int64()),
+        ("table_params", pa.int64()),
+        ("dense_params", pa.int64()),
+        ("flops_per_sample", pa.int64()),
+        ("valid_auc", pa.float64()),
+        ("test_auc", pa.float64()),
+        ("test_log_loss", pa.float64()),
+        ("test_normalized_entropy", pa.float64()),
+        ("test_calibration", pa.float64()),
+        ("best_epoch", pa.float64()),
+        ("ia_mean", pa.float64()),
+        ("ia_ratio_mean", pa.float64()),
+        ("ia_concat_ratio_mean", pa.float64()),
+        ("weighted_ia_ratio_mean", pa.float64()),
+        ("weighted_ia_concat_ratio_mean", pa.float64()),
+        ("effective_rank_mean", pa.float64()),
+        ("stable_rank_mean", pa.float64()),
+        ("participation_ratio_mean", pa.float64()),
+        ("set_diversity_mean", pa.float64()),
+        ("samples_per_second", pa.float64()),
+        ("seconds", pa.float64()),
+        ("peak_memory_bytes", pa.int64()),
+        ("error", pa.string()),
+    ]
+)
+"""Columns of trials.parquet and trials.csv; a further axis of the grid is a further column before `error`."""
+
+SPECTRA_MOMENTS = ("initial", "best")
+"""Moments of a trial that spectra.parquet keeps; its own spectra.arrow in the store has them all."""
+
+
+def write_results(study: Study) -> tuple[Path, ...]:
+    """Writes every table of the study from what the store holds now; the paths written, trials.parquet first."""
+    folder = study.folder
+    trials, results = trials_table(study)
+    sink = pa.BufferOutputStream()
+    pq.write_table(trials, sink)
+    write_atomic(folder / "trials.parquet", sink.getvalue().to_pybytes())
+    sink = pa.BufferOutputStream()
+    pa_csv.write_csv(trials, sink)
+    write_atomic(folder / "trials.csv", sink.getvalue().to_pybytes())
+    finished = [(spec, results[spec.trial_id]) for spec in study.spec.trials if spec.trial_id in results]
+    curves = {"curves": study_curves(finished), "verdicts": judge_families(finished)}
+    write_atomic(folder / "curves.json", _json(curves))
+    sink = pa.BufferOutputStream()
+    pq.write_table(spectra_table(study, [spec for spec, _ in finished]), sink, compression="zstd")
+    write_atomic(folder / "spectra.parquet", sink.getvalue().to_pybytes())
+    write_atomic(folder / "provenance.json", _json(dict(study.provenance)))
+    names = ("trials.parquet", "trials.csv", "curves.json", "spectra.parquet", "provenance.json")
+    return tuple(folder / name for name in names)
+
+
+def trials_table(study: Study) -> tuple[pa.Table, dict[str, TrialResult]]:
+    """One row per trial with TRIALS_SCHEMA's columns, and the results it was made of by trial id."""
+    store = study.store
+    axes = further_axes(study.spec.trials)
+    rows, results = [], {}
+    for spec, cost in study.trials:
+        status = store.status(spec.trial_id)
+        row = {**_of_spec(spec, cost, axes), "status": status.value, "error": None}
+        if status is TrialStatus.FINISHED:
+            results[spec.trial_id] = store.read_result(spec.trial_id)
+            row |= _of_result(results[spec.trial_id])
+        elif status is TrialStatus.FAILED:
+            row["error"] = store.read_error(spec.trial_id)
+        rows.append(row)
+    extra = [pa.field(axis, pa.string()) for axis in axes]
+    schema = pa.schema([*list(TRIALS_SCHEMA)[:-1], *extra, TRIALS_SCHEMA.field("error")])
+    return pa.Table.from_pylist(rows, schema=schema), results
+
+
+def further_axes(trials: Sequence[TrialSpec]) -> tuple[str, ...]:
+    """Settings beside the grid's own axes that differ between the trials."""
+    own = {*TRIALS_SCHEMA.names, "base_dim"}
+    values: dict[str, set[str]] = {}
+    for spec in trials:
+        for name, value in _settings(spec):
+            if name not in own:
+                values.setdefault(name, set()).add(value)
+    return tuple(name for name, seen in values.items() if len(seen) > 1)
+
+
+def _settings(spec: TrialSpec) -> Iterator[tuple[str, str]]:
+    for record in (spec.model, spec.train):
+        for name, value in to_plain(record).items():
+            yield name, ",".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _of_spec(spec: TrialSpec, cost: ModelCost, axes: tuple[str, ...]) -> dict[str, Any]:
+    model = spec.model
+    sizes = {name: getattr(cost, name) for name in ("table_params", "dense_params", "flops_per_sample")}
+    settings = dict(_settings(spec))
+    return {
+        "trial_id": spec.trial_id,
+        "family": model.family,
+        "variant": model.variant.value,
+        "arm": model.arm.value,
+        "scale": model.scale,
+        "num_sets": model.num_sets,
+        "seed": spec.seed,
+        "embed_dim": model.embed_dim,
+        **sizes,
+        **{axis: settings[axis] for axis in axes},
+    }
+
+
+def _of_result(result: TrialResult) -> dict[str, Any]:
+    best = next(look for look in result.history if look.step == result.best_step)
+    test = {f"test_{field.name}": getattr(result.test, field.name) for field in dataclasses.fields(result.test)}
+    collapse = {field.name: getattr(result.collapse, field.name) for field in dataclasses.fields(result.collapse)}
+    costs = {name: getattr(result, name) for name in ("samples_per_second", "seconds", "peak_memory_bytes")}
+    return {"valid_auc": result.valid.auc, "best_epoch": best.epoch, **test, **collapse, **costs}
+
+
+def spectra_table(study: Study, finished: Sequence[TrialSpec]) -> pa.Table:
+    """Spectra of the first seed of every cell, at initialisation and of the best weights, with the trial's axes."""
+    parts = []
+    for spec in finished:
+        if spec.seed != min(other.seed for other in finished):
+            continue
+        table = study.store.read_spectra(spec.trial_id)
+        table = table.filter(pa.compute.is_in(table["moment"], pa.array(SPECTRA_MOMENTS)))
+        parts.append(_with_columns(table, spec))
+    if not parts:
+        return pa.table({"trial_id": pa.array([], pa.string())})
+    return pa.concat_tables(parts)
+
+
+def _with_columns(table: pa.Table, spec: TrialSpec) -> pa.Table:
+    model = spec.model
+    columns: dict[str, Any] = {
+        "trial_id": spec.trial_id,
+        "family": model.family,
+        "arm": Arm(model.arm).value,
+        "scale": model.scale,
+        "num_sets": model.num_sets,
+        "seed": spec.seed,
+    }
+    for position, (name, value) in enumerate(columns.items()):
+        table = table.add_column(position, name, pa.array([value] * table.num_rows))
+    return table
+
+
+def _json(value: object) -> bytes:
+    try:
+        return json.dumps(to_plain(value), indent=1, allow_nan=False).encode() + b"\n"
+    except ValueError as error:
+        raise DataError(f"a result holds NaN or infinity, expected finite numbers: {error}") from error

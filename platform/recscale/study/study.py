@@ -1,0 +1,89 @@
+"""A study's own folder: <storage>/<name>/, its study.json, and how a user names it."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from recscale.errors import ConfigError, DataError
+from recscale.models.accounting import ModelCost
+from recscale.records import StudySpec, TrialSpec, from_json, to_plain
+from recscale.study.files import write_atomic
+from recscale.study.grid import Refusal
+from recscale.study.plan import Plan
+from recscale.study.store import TrialStore
+
+STUDY_FILE = "study.json"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a study is, as study.json."""
+
+    spec: StudySpec
+    """Name, dataset and trials."""
+    costs: tuple[ModelCost, ...]
+    """Size and cost of each trial, in the trials' order."""
+    refused: tuple[Refusal, ...]
+    """Grid points left out, with reasons."""
+    provenance: tuple[tuple[str, str], ...]
+    """Command, versions, machine and data, by name."""
+    storage: str
+    """The folder that holds trials/ and this study's folder; absolute."""
+
+    @property
+    def folder(self) -> Path:
+        """Where the study's tables and report are."""
+        return Path(self.storage) / self.spec.name
+
+    @property
+    def store(self) -> TrialStore:
+        """Where its trials are."""
+        return TrialStore(Path(self.storage))
+
+    @property
+    def trials(self) -> tuple[tuple[TrialSpec, ModelCost], ...]:
+        """Every trial with its cost."""
+        return tuple(zip(self.spec.trials, self.costs, strict=True))
+
+
+def study_from_plan(spec: StudySpec, plan: Plan, provenance: dict[str, str], storage: Path) -> Study:
+    """The study that a plan describes."""
+    costs = tuple(trial.cost for trial in plan.trials)
+    return Study(spec, costs, plan.refused, tuple(sorted(provenance.items())), str(storage))
+
+
+def write_study(study: Study) -> None:
+    """Writes study.json, replacing that of the command before: a study is what its last command says."""
+    write_atomic(study.folder / STUDY_FILE, json.dumps(to_plain(study), indent=1).encode())
+
+
+def read_study(folder: Path) -> Study:
+    """Reads study.json of a study's folder; the storage is the folder's parent, wherever it was moved to."""
+    path = folder / STUDY_FILE
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{folder} is no study folder: cannot read {STUDY_FILE} ({error.strerror})") from error
+    study = from_json(Study, text, str(path))
+    return Study(study.spec, study.costs, study.refused, study.provenance, str(folder.resolve().parent))
+
+
+def find_study(name_or_path: str, storage: Path) -> Path:
+    """The folder of a study given by path, or by name inside the storage; ConfigError where there is none."""
+    for folder in (Path(name_or_path), storage / name_or_path):
+        if (folder / STUDY_FILE).is_file():
+            return folder.resolve()
+    known = sorted(path.parent.name for path in storage.glob(f"*/{STUDY_FILE}"))
+    raise ConfigError(
+        f"no study {name_or_path!r}: neither that folder nor {storage / name_or_path} holds {STUDY_FILE}; "
+        f"studies in {storage}: {', '.join(known) or 'none'}"
+    )
+
+
+def check_name(name: str) -> str:
+    """The name, where it can be a folder's; ConfigError otherwise."""
+    if not _NAME.fullmatch(name) or name == "trials":
+        raise ConfigError(f"study name {name!r} cannot be used; use letters, digits, dot, dash and underscore")
+    return name

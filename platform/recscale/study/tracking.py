@@ -1,0 +1,191 @@
+"""The mirror of a study in MLflow: study = parent run, trial = child run. The only module that imports MLflow.
+
+The trial store is the truth. Every call here is idempotent, so a mirror that was cut off is completed by logging again.
+"""
+
+import dataclasses
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # an outage is noticed in seconds; sync re-logs
+
+from mlflow.entities import Metric, Param, RunInfo, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from recscale.records import CollapseSummary, Evaluation, Metrics, StudySpec, TrialResult, TrialSpec, to_plain
+from recscale.study.store import TrialStatus, TrialStore
+
+EXPERIMENT = "recscale"
+STUDY_TAG = "recscale.study"
+TRIAL_TAG = "recscale.trial_id"
+PARENT_TAG = "mlflow.parentRunId"
+FINISHED = "FINISHED"
+BATCH = 1000
+"""Metrics per log_batch call; MLflow's own limit."""
+
+
+def tracking_uri(storage: Path) -> str:
+    """MLFLOW_TRACKING_URI where it is set, else a SQLite file in the storage folder."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{storage}/mlflow.db"
+
+
+class Tracker:
+    """Writes one study to MLflow; one process per study does so, the one that schedules its trials.
+
+    Every method raises what MLflow raises where the server is away; `Mirror` turns that into a note.
+    """
+
+    def __init__(self, storage: Path, study: StudySpec) -> None:
+        uri = tracking_uri(storage)
+        self._client = MlflowClient(uri)
+        self._experiment = _experiment_id(self._client, uri, storage)
+        self._store = TrialStore(storage)
+        place = str(storage / study.name).replace("'", "_")
+        self._parent = self._find_parent(study, place)
+        params = {"dataset": study.dataset.path, "dataset_fingerprint": study.dataset.fingerprint}
+        self._client.log_batch(self._parent, params=_params(params), tags=[RunTag("trials", str(len(study.trials)))])
+        self._client.update_run(self._parent, status="RUNNING")
+        self._children = self._find_children()
+
+    def start_trial(self, spec: TrialSpec) -> str:
+        """The child run of a trial, made where there is none; its run id."""
+        if spec.trial_id not in self._children:
+            model = spec.model
+            name = f"{model.family}-x{model.scale:g}-M{model.num_sets}-s{spec.seed}"
+            tags = {PARENT_TAG: self._parent, TRIAL_TAG: spec.trial_id}
+            run = self._client.create_run(self._experiment, tags=tags, run_name=name)
+            self._children[spec.trial_id] = run.info
+        return str(self._children[spec.trial_id].run_id)
+
+    def log_trial(self, spec: TrialSpec) -> None:
+        """Parameters, per-evaluation metrics and artifacts of a trial that has ended; nothing where it is mirrored."""
+        status = self._store.status(spec.trial_id)
+        known = self._children.get(spec.trial_id)
+        if status is TrialStatus.MISSING or (known is not None and known.status == FINISHED):
+            return
+        run_id = self.start_trial(spec)
+        self._client.log_batch(run_id, params=_params(_flat(spec)))
+        folder = self._store.folder(spec.trial_id)
+        if status is TrialStatus.FAILED:
+            self._client.log_artifact(run_id, str(folder / "error.txt"))
+            self._client.set_terminated(run_id, "FAILED")
+            return
+        metrics = _metrics(self._store.read_result(spec.trial_id))
+        for start in range(0, len(metrics), BATCH):
+            self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+        for name in ("result.json", "spectra.arrow"):
+            self._client.log_artifact(run_id, str(folder / name))
+        self._client.set_terminated(run_id, FINISHED)
+
+    def end_study(self, outputs: Sequence[Path], failed: int) -> None:
+        """Logs the study's files to the parent run and closes it."""
+        for path in outputs:
+            self._client.log_artifact(self._parent, str(path))
+        self._client.set_terminated(self._parent, "FAILED" if failed else FINISHED)
+
+    def _find_parent(self, study: StudySpec, place: str) -> str:
+        """The study's run, made where there is none."""
+        found = f"tags.`{STUDY_TAG}` = '{place}'"
+        runs = self._client.search_runs([self._experiment], found, max_results=1)
+        if runs:
+            return str(runs[0].info.run_id)
+        created = self._client.create_run(self._experiment, tags={STUDY_TAG: place}, run_name=study.name)
+        return str(created.info.run_id)
+
+    def _find_children(self) -> dict[str, RunInfo]:
+        """Every trial's run by trial id, asked for once."""
+        found, token = {}, None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment], f"tags.`{PARENT_TAG}` = '{self._parent}'", page_token=token
+            )
+            found.update({run.data.tags[TRIAL_TAG]: run.info for run in page if TRIAL_TAG in run.data.tags})
+            token = page.token
+            if not token:
+                return found
+
+
+def _experiment_id(client: MlflowClient, uri: str, storage: Path) -> str:
+    """The project's experiment, made once; a SQLite file is put into write-ahead mode so that readers never block."""
+    own = uri == f"sqlite:///{storage}/mlflow.db"
+    found = client.get_experiment_by_name(EXPERIMENT)
+    if found is not None:
+        return str(found.experiment_id)
+    if own:
+        with sqlite3.connect(storage / "mlflow.db") as database:
+            database.execute("pragma journal_mode=wal")
+    location = (storage / "mlflow-artifacts").as_uri() if own else None
+    return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+
+
+def _flat(spec: TrialSpec) -> dict[str, Any]:
+    """The spec's fields by their own names, without the nesting."""
+    plain = to_plain(spec)
+    return {"trial_id": spec.trial_id, "seed": spec.seed, **plain["model"], **plain["train"]}
+
+
+def _params(values: dict[str, Any]) -> list[Param]:
+    return [Param(name, str(value)) for name, value in values.items()]
+
+
+def _metrics(result: TrialResult) -> list[Metric]:
+    """A handful of scalars per evaluation, and the outcome at the best step."""
+    now = int(time.time() * 1000)
+    rows = [(name, value, look.step) for look in result.history for name, value in _of_evaluation(look).items()]
+    rows += [(name, value, result.best_step) for name, value in _outcome(result).items()]
+    return [Metric(name, float(value), now, step) for name, value, step in rows if value is not None]
+
+
+def _of_evaluation(look: Evaluation) -> dict[str, float | None]:
+    return {"train_loss": look.train_loss, **_of(look.valid, "valid_"), **_of(look.collapse, "")}
+
+
+def _outcome(result: TrialResult) -> dict[str, float | None]:
+    sizes = ("embed_dim", "table_params", "dense_params", "flops_per_sample")
+    costs = ("samples_per_second", "seconds", "peak_memory_bytes")
+    return {**_of(result.test, "test_"), **{name: getattr(result, name) for name in sizes + costs}}
+
+
+def _of(record: Metrics | CollapseSummary, prefix: str) -> dict[str, float | None]:
+    return {prefix + field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+
+
+class Mirror:
+    """A tracker that never stops a study: after its first failure it keeps a note and leaves the rest to sync."""
+
+    def __init__(self, storage: Path, study: StudySpec) -> None:
+        self.problem: str | None = None
+        self._tracker: Tracker | None = None
+        with self._noting():
+            self._tracker = Tracker(storage, study)
+
+    def start_trial(self, spec: TrialSpec) -> None:
+        """As Tracker.start_trial."""
+        self._do(lambda tracker: tracker.start_trial(spec))
+
+    def log_trial(self, spec: TrialSpec) -> None:
+        """As Tracker.log_trial."""
+        self._do(lambda tracker: tracker.log_trial(spec))
+
+    def end_study(self, outputs: Sequence[Path], failed: int) -> None:
+        """As Tracker.end_study."""
+        self._do(lambda tracker: tracker.end_study(outputs, failed))
+
+    def _do(self, action: Callable[[Tracker], object]) -> None:
+        if self._tracker is not None:
+            with self._noting():
+                action(self._tracker)
+
+    @contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except (MlflowException, OSError, sqlite3.Error) as error:
+            self.problem = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            self._tracker = None
