@@ -21,12 +21,13 @@ from recscale.data.manifest import BayesCeiling, FieldInfo, Manifest, SourceInfo
 from recscale.data.writer import DatasetWriter, durable_file
 from recscale.errors import ConfigError
 
-ACTIVE_CARDINALITIES = (3, 8, 16, 32, 64, 128, 256, 1_000, 10_000)
-SPURIOUS_CARDINALITIES = (12, 200, 3_000)
-ZIPF_EXPONENT = 1.05
+ACTIVE_FIELDS = ((3, 0.5), (8, 0.5), (20, 0.5), (40, 0.6), (1_000, 1.3), (10_000, 1.4))
+"""Ids and Zipf exponent; the steeper the law, the fewer ids hold most of the rows."""
+SPURIOUS_FIELDS = ((2, 0.5), (6, 0.5), (12, 0.5), (50, 0.8), (300, 1.1), (3_000, 1.3))
+"""Fields that the label does not depend on."""
 LATENT_DIM = 24
-MAIN_DEVIATION = 0.75
-PAIR_DEVIATION = 1.3
+MAIN_DEVIATION = 0.8
+PAIR_DEVIATION = 1.5
 BASE_RATE = 0.25
 CHUNK_ROWS = 65_536
 SPLIT_OF_TENTH = ("train",) * 8 + ("valid", "test")
@@ -44,9 +45,9 @@ class Field:
     probability_V: np.ndarray
     """How often an id is drawn; 0 for id 0."""
     main_V: np.ndarray
-    """Main effect of an id on the logit; 0 in a spurious field."""
+    """Main effect of an id on the logit, centred under the ids' probabilities; 0 for id 0 and in a spurious field."""
     latent_VL: np.ndarray
-    """What interacts, centred under the ids' probabilities; 0 in a spurious field."""
+    """What interacts, centred likewise; 0 for id 0 and in a spurious field."""
 
     @property
     def covariance(self) -> np.ndarray:
@@ -109,8 +110,8 @@ class Chunk:
 def draw_world(seed: int) -> World:
     """The world of a seed; its intercept is solved on rows that no dataset holds."""
     rng = _random(seed, WORLD)
-    active = [_draw_field(rng, f"active_{number:02d}", size) for number, size in enumerate(ACTIVE_CARDINALITIES)]
-    spurious = [_silent_field(f"spurious_{number:02d}", size) for number, size in enumerate(SPURIOUS_CARDINALITIES)]
+    active = [_draw_field(rng, f"active_{number:02d}", *law) for number, law in enumerate(ACTIVE_FIELDS)]
+    spurious = [_silent_field(f"spurious_{number:02d}", *law) for number, law in enumerate(SPURIOUS_FIELDS)]
     world = World(seed, (*active, *spurious), _draw_pairs(rng, active), intercept=0.0)
     score_B = world.logit(_draw_ids(world, _random(seed, CALIBRATION), CHUNK_ROWS))
     intercept = brentq(lambda shift: float(expit(score_B + shift).mean()) - BASE_RATE, -20, 20)
@@ -166,21 +167,22 @@ def _random(seed: int, stream: int, number: int = 0) -> np.random.Generator:
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(stream, number)))
 
 
-def _silent_field(name: str, cardinality: int) -> Field:
+def _silent_field(name: str, cardinality: int, exponent: float) -> Field:
     """A field whose ids follow Zipf's law and move nothing."""
-    weight_V = np.concatenate([[0.0], np.arange(1, cardinality + 1) ** -ZIPF_EXPONENT])
+    weight_V = np.concatenate([[0.0], np.arange(1, cardinality + 1) ** -exponent])
     return Field(name, weight_V / weight_V.sum(), np.zeros(cardinality + 1), np.zeros((cardinality + 1, LATENT_DIM)))
 
 
-def _draw_field(rng: np.random.Generator, name: str, cardinality: int) -> Field:
+def _draw_field(rng: np.random.Generator, name: str, cardinality: int, exponent: float) -> Field:
     """A field with Gaussian main effects and latent vectors, both centred under the ids' probabilities."""
-    silent = _silent_field(name, cardinality)
+    silent = _silent_field(name, cardinality, exponent)
     probability_V = silent.probability_V
     main_V = rng.standard_normal(cardinality + 1)
     main_V -= probability_V @ main_V
-    main_V *= MAIN_DEVIATION / np.sqrt(len(ACTIVE_CARDINALITIES) * (probability_V @ main_V**2))
+    main_V *= MAIN_DEVIATION / np.sqrt(len(ACTIVE_FIELDS) * (probability_V @ main_V**2))
     latent_VL = rng.standard_normal((cardinality + 1, LATENT_DIM))
     latent_VL -= probability_V @ latent_VL
+    main_V[0], latent_VL[0] = 0, 0
     return replace(silent, main_V=main_V, latent_VL=latent_VL)
 
 
