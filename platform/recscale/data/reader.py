@@ -178,6 +178,10 @@ class Dataset:
     @classmethod
     def open(cls, path: str | Path) -> Self:
         """Maps every shard; DataError naming the file that is missing, truncated or not what the manifest says."""
+        if "://" in str(path):
+            raise DataError(
+                f"dataset {path} is a URI; shards are memory-mapped: copy it to a folder that every node sees"
+            )
         folder = Path(path).absolute()
         manifest = read_manifest(folder)
         num_fields = len(manifest.fields)
