@@ -60,7 +60,7 @@ def kept_for_backward(model, ids_BN):
 
 
 @pytest.mark.parametrize("family", family_names())
-def test_activations_are_what_autograd_keeps_on_a_real_model(family):
+def test_traffic_and_memory_count_the_activations_that_autograd_keeps_on_a_real_model(family):
     spec = replace(SPEC, family=family)
     cost, model = account(spec, TRAIN, SIZES), MultiEmbeddingModel(spec, SIZES)
     activations = kept_for_backward(model, torch.zeros(32, N, dtype=torch.int64))
@@ -68,6 +68,9 @@ def test_activations_are_what_autograd_keeps_on_a_real_model(family):
     kept = 4 * (2 + 2) * cost.table_params + 4 * (1 + 2 + 1) * cost.dense_params
     step = 2 * (gathered + ids) + 4 * cost.dense_params + activations + gathered
     assert cost.peak_memory_bytes == kept + step
+    table_update = 6 * 4 * M * K * sum(min(32, size) for size in SIZES)
+    traffic = 4 * gathered + table_update + 10 * 4 * cost.dense_params + 2 * activations
+    assert cost.bytes_per_step == pytest.approx(traffic, abs=1)
 
 
 def test_traffic_and_memory_follow_the_table_optimizer():
