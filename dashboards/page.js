@@ -2,7 +2,7 @@
 (() => {
   let panels = [];
   const dark = matchMedia("(prefers-color-scheme: dark)");
-  const coarse = matchMedia("(pointer: coarse)");
+  const handheld = matchMedia("(pointer: coarse), (max-width: 600px)");
 
   const unpacked = async (id) => {
     const bytes = Uint8Array.from(atob(document.getElementById(id).textContent), (letter) => letter.charCodeAt(0));
@@ -26,6 +26,7 @@
       layout: {
         paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
         font: {color: color("--ink"), size: 12, family: style.fontFamily}, xaxis: axis, yaxis: axis,
+        modebar: {bgcolor: "rgba(0,0,0,0)", color: color("--axis"), activecolor: color("--ink")},
         hoverlabel: {bgcolor: color("--card"), bordercolor: color("--axis"), font: {color: color("--ink")}, align: "left"},
       },
     };
@@ -33,9 +34,9 @@
 
   const draw = (panel) => {
     const variant = panel.variants[panel.controls.map(chosen).join("|")];
-    const layout = {...structuredClone(variant.layout), template: template(), dragmode: coarse.matches ? false : "zoom"};
+    const layout = {...structuredClone(variant.layout), template: template(), dragmode: handheld.matches ? false : "zoom"};
     const config = {
-      responsive: true, displaylogo: false, displayModeBar: coarse.matches ? false : "hover",
+      responsive: true, displaylogo: false, displayModeBar: handheld.matches ? false : "hover",
       modeBarButtonsToRemove: ["select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "pan2d"],
     };
     return Plotly.react(panel.id, structuredClone(variant.data), layout, config);

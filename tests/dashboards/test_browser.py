@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -125,6 +125,18 @@ def test_a_failed_trial_unfolds_its_traceback(visit):
     summary.click()
     assert "Traceback (most recent call last)" in visit.page.locator("#trials pre").inner_text()
     assert visit.page.evaluate(OVERFLOW) <= 0
+
+
+def test_a_page_with_nothing_to_draw_does_not_complain(browser, results, tmp_path):
+    unfinished = tuple(trial for trial in results.trials if trial.status != "finished")
+    write_report(replace(results, trials=unfinished, curves=None, spectra=None), tmp_path / "report.html")
+    page, complaints = browser.new_page(), []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto((tmp_path / "report.html").as_uri())
+    page.locator("#trials th", has_text="error").get_by_role("button").click()
+    assert complaints == []
+    page.close()
 
 
 def test_a_change_of_theme_is_followed(visit):
