@@ -124,6 +124,8 @@ class TrainSpec:
     """Passes over the train split at most."""
     evaluations_per_epoch: int = 1
     """Evaluations on the valid split per epoch, evenly spaced."""
+    train_fraction: float = 1.0
+    """Share of the train split that is trained on: its first rows, which preparation shuffled."""
     patience: int = 3
     """Evaluations without a better valid AUC before training stops; the best weights are tested."""
 

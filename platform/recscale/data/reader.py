@@ -5,7 +5,7 @@ Legend: B rows of one batch, N fields, R rows of one shard, W rows of one window
 # ruff: noqa: N815
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -74,6 +74,17 @@ class Split:
         """Every row once, in an order that only (seed, epoch) decide; starts at batch `start_batch` of it."""
         order = RowOrder(self._shard_rows, seed, epoch)
         return _cut(order.window_rows, lambda number: self._shuffled(order, number), batch_size, start_batch)
+
+    def first(self, rows: int) -> "Split":
+        """The first `rows` rows as a split of its own; preparation shuffled them, so they are a random sample."""
+        starts = np.cumsum([0, *self._shard_rows[:-1]]).tolist()
+        kept = [
+            (info, shard.slice(0, min(info.rows, rows - start)))
+            for info, shard, start in zip(self.info.shards, self._shards, starts, strict=True)
+            if start < rows
+        ]
+        infos = [replace(info, rows=len(part.label_R), positives=int(part.label_R.sum())) for info, part in kept]
+        return Split(replace(self.info, shards=tuple(infos)), tuple(part for _, part in kept))
 
     def resident(self, device: torch.device) -> "Split":
         """The same rows and orders on `device`: held there where they fit in half its free memory, else streamed.

@@ -1,5 +1,6 @@
 """The plan of a study: every trial with its size, cost, time and standing in the store, before anything is launched."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -91,7 +92,7 @@ def estimate_seconds(train: TrainSpec, cost: ModelCost, rows: int, machine: Mach
 
     A step does three forward passes' worth of matrix products (forward, gradients of inputs and of weights).
     """
-    steps_per_epoch = -(-rows // train.batch_size)
+    steps_per_epoch = math.ceil(rows * train.train_fraction / train.batch_size)
     epochs = min(train.max_epochs, (EVALUATIONS_TO_BEST + train.patience) / train.evaluations_per_epoch)
     rate = machine.bf16_flops_per_second if train.precision is Precision.BF16 else machine.flops_per_second
     arithmetic = 3 * cost.flops_per_sample * train.batch_size / rate

@@ -3,6 +3,7 @@
 Legend: B batch rows, N fields.
 """
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -76,7 +77,9 @@ class TrainingRun:
                 fused=True,
             ),
         )
-        self.splits = {name: dataset.split(name).resident(device) for name in ("train", "valid", "test")}
+        splits = {name: dataset.split(name) for name in ("train", "valid", "test")}
+        splits["train"] = splits["train"].first(train_rows(dataset, spec.train))
+        self.splits = {name: split.resident(device) for name, split in splits.items()}
         self.counts = dataset.counts()
         self.losses = LossWindow(device)
         self.history: tuple[Evaluation, ...] = ()
@@ -296,6 +299,11 @@ def train(
     return run.conclude(peak)
 
 
+def train_rows(dataset: Dataset, train: TrainSpec) -> int:
+    """Rows of the train split that are trained on."""
+    return math.ceil(dataset.split("train").rows * train.train_fraction)
+
+
 def trainable_batches(rows: int, batch_size: int) -> int:
     """Batches per epoch; a last batch of a single row is left out, since batch normalisation has no variance there."""
     return rows // batch_size + (rows % batch_size > 1)
@@ -325,9 +333,11 @@ def _check(spec: TrialSpec, dataset: Dataset, device: torch.device) -> None:
     for name in ("batch_size", "max_epochs", "evaluations_per_epoch", "patience"):
         if getattr(train, name) < 1:
             raise ConfigError(f"{name} is {getattr(train, name)}, expected at least 1")
+    if not 0 < train.train_fraction <= 1:
+        raise ConfigError(f"train_fraction is {train.train_fraction:g}, expected more than 0 and at most 1")
     if train.batch_size < 2:
         raise ConfigError("batch_size is 1, expected at least 2: batch normalisation needs a variance")
-    batches = trainable_batches(dataset.split("train").rows, train.batch_size)
+    batches = trainable_batches(train_rows(dataset, train), train.batch_size)
     if batches < train.evaluations_per_epoch:
         raise ConfigError(
             f"evaluations_per_epoch is {train.evaluations_per_epoch}, but an epoch has only {batches} batches of "
