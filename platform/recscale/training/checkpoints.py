@@ -36,7 +36,7 @@ class FolderCheckpoints:
             state: State = torch.load(self._path, map_location="cpu", weights_only=True)
         except Exception as error:
             raise DataError(
-                f"{self._path} is not a readable checkpoint ({error!r}); delete it to start over"
+                f"{self._path} is no readable checkpoint ({type(error).__name__}); delete it to start the trial over"
             ) from error
         return state
 
