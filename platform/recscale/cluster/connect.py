@@ -68,11 +68,7 @@ def _join(address: str, num_cpus: int | None) -> None:
     _reach(address)
     try:
         ray.init(runtime_env={"py_modules": [str(_package_folder())]}, **QUIET)
-    except AuthenticationError as error:
-        raise ConfigError(
-            f"the cluster at RAY_ADDRESS={address} wants a token: {error}; set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
-        ) from error
-    except ConnectionError as error:
+    except (ConnectionError, RuntimeError, AuthenticationError) as error:
         raise _unreachable(address, error) from error
 
 
@@ -87,9 +83,10 @@ def _reach(address: str) -> None:
         raise _unreachable(address, error) from error
 
 
-def _unreachable(address: str, error: OSError) -> ConfigError:
+def _unreachable(address: str, error: Exception) -> ConfigError:
     return ConfigError(
-        f"no cluster answers at RAY_ADDRESS={address}: {error}; correct it, or unset it to run on this machine"
+        f"no cluster can be joined at RAY_ADDRESS={address}: {error}; correct it, or unset it to run on this machine; "
+        f"a cluster that wants a token needs RAY_AUTH_MODE=token and RAY_AUTH_TOKEN"
     )
 
 

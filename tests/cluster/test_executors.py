@@ -1,0 +1,152 @@
+"""Properties of both executors on a real embedded cluster, with a stand-in for training that can fail in every way."""
+
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import ray
+from ray import cloudpickle
+
+from recscale.cluster.executors import Executor, default_executor, run_jobs
+from recscale.cluster.jobs import EventKind, TrialEvent, TrialJob
+from recscale.cluster.shares import ClusterInfo, NodeShape, Share
+from recscale.errors import ConfigError, TrialError
+from recscale.records import ModelSpec, TrainSpec, TrialSpec
+from recscale.training.checkpoints import Checkpoints
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
+
+GOOD, RAISING, KILLED, CURSED, WAITING = "good", "raising", "killed", "cursed", "waiting"
+STEPS = 5
+ONE_CPU = Share()
+
+
+def stand_in(job: TrialJob, checkpoints: Checkpoints) -> None:
+    """Counts to STEPS with a checkpoint at each; the family's name says what goes wrong after the third."""
+    state = checkpoints.load()
+    start = 0 if state is None else state["step"] + 1
+    folder = Path(job.storage) / "log"
+    with open(folder / f"{job.trial_id}.log", "a") as log:
+        log.write(f"{os.getpid()} {start}\n")
+    trouble = job.spec.model.family
+    if trouble == RAISING:
+        raise TrialError("the loss is nan")
+    for step in range(start, STEPS):
+        checkpoints.save({"step": step})
+        if trouble == CURSED or (trouble == KILLED and start == 0 and step == 2):
+            os.kill(os.getpid(), signal.SIGKILL)
+        while trouble == WAITING and step == 2 and not (folder / "go").exists():
+            time.sleep(0.05)
+    (folder / f"{job.trial_id}.done").touch()
+
+
+def jobs_of(storage: Path, *families: str, share: Share = ONE_CPU) -> list[TrialJob]:
+    (storage / "log").mkdir(exist_ok=True)
+    return [
+        TrialJob(TrialSpec("data", ModelSpec(family), TrainSpec(), seed), "/data", str(storage), share)
+        for seed, family in enumerate(families)
+    ]
+
+
+def attempts(job: TrialJob) -> list[tuple[int, int]]:
+    """Process id and first step of every attempt."""
+    lines = (Path(job.storage) / "log" / f"{job.trial_id}.log").read_text().splitlines()
+    return [(int(pid), int(start)) for pid, start in (line.split() for line in lines)]
+
+
+def done(job: TrialJob) -> bool:
+    return (Path(job.storage) / "log" / f"{job.trial_id}.done").exists()
+
+
+def kinds(events: list[TrialEvent], job: TrialJob) -> list[EventKind]:
+    return [event.kind for event in events if event.trial_id == job.trial_id]
+
+
+def check_events(jobs: list[TrialJob], events: list[TrialEvent]) -> None:
+    """Each trial is started once and ended once; an ending tells its time; only a failure has an error."""
+    for job in jobs:
+        start, end = (event for event in events if event.trial_id == job.trial_id)
+        expected = EventKind.FAILED if job.spec.model.family in (RAISING, CURSED) else EventKind.FINISHED
+        assert (start.kind, end.kind) == (EventKind.STARTED, expected)
+        assert start.seconds == 0.0
+        assert end.seconds > 0.0
+        assert (end.error is not None) == (expected is EventKind.FAILED)
+        assert done(job) == (expected is EventKind.FINISHED)
+    assert len(events) == 2 * len(jobs)
+
+
+def test_pool_outlives_every_kind_of_failure(embedded_cluster: ClusterInfo, tmp_path: Path) -> None:
+    jobs = jobs_of(tmp_path, GOOD, RAISING, KILLED, GOOD, CURSED, GOOD, GOOD)
+    events = list(run_jobs(jobs, Executor.POOL, embedded_cluster, max_retries=1, work=stand_in))
+    check_events(jobs, events)
+    errors = {event.trial_id: event.error for event in events if event.error}
+
+    _, raising, killed, _, cursed, *_ = jobs
+    assert "TrialError: the loss is nan" in errors[raising.trial_id]
+    assert "in stand_in" in errors[raising.trial_id]
+    assert len(attempts(raising)) == 1
+    assert [start for _, start in attempts(killed)] == [0, 3]
+    assert [start for _, start in attempts(cursed)] == [0, 1]
+    assert "died 2 times" in errors[cursed.trial_id]
+
+    pids = Counter(pid for job in jobs for pid, _ in attempts(job))
+    assert len(pids) <= 2 + 3, "2 slots, and a new process for each of 3 deaths at most"
+    assert max(pids.values()) > 1
+
+
+def test_train_restarts_a_dead_worker_from_its_checkpoint(embedded_cluster: ClusterInfo, tmp_path: Path) -> None:
+    jobs = jobs_of(tmp_path, KILLED, RAISING)
+    events = list(run_jobs(jobs, Executor.TRAIN, embedded_cluster, max_retries=1, work=stand_in))
+    check_events(jobs, events)
+    killed, raising = jobs
+    (first, from_nothing), (second, resumed) = attempts(killed)
+    assert (first != second, from_nothing) == (True, 0)
+    assert 1 <= resumed <= 3
+    assert not killed.ray_folder.exists()
+    assert len(attempts(raising)) == 1, "what raises once raises again: it is not worth a retry"
+    assert "TrialError: the loss is nan" in next(event.error for event in events if event.error)
+
+
+@pytest.mark.parametrize("executor", list(Executor))
+def test_closing_frees_the_share_and_the_next_run_resumes(
+    embedded_cluster: ClusterInfo, tmp_path: Path, executor: Executor
+) -> None:
+    jobs = jobs_of(tmp_path, WAITING)
+    events = run_jobs(jobs, executor, embedded_cluster, work=stand_in)
+    assert next(events).kind is EventKind.STARTED
+    kept = (jobs[0].ray_folder, "checkpoint_manager_snapshot.json")
+    if executor is Executor.POOL:
+        kept = (tmp_path / "trials" / jobs[0].trial_id / "checkpoint", "state.pt")
+    while not (kept[0] / kept[1]).exists():
+        time.sleep(0.05)
+    events.close()
+    assert ray.get(ray.remote(num_cpus=2)(lambda: True).remote(), timeout=60)
+
+    (tmp_path / "log" / "go").touch()
+    check_events(jobs, list(run_jobs(jobs, executor, embedded_cluster, work=stand_in)))
+    (_, first), (_, second) = attempts(jobs[0])
+    assert (first, second > 0) == (0, True)
+
+
+def test_what_can_never_run_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    info = ClusterInfo(2, 0, 1, "127.0.0.1:1", started_here=True, shapes=(NodeShape(2, 0),))
+    for share, executor, message in (
+        (Share(cpus=3), Executor.POOL, "a trial's share is 3 CPU, but the cluster at 127.0.0.1:1 has 2 CPUs"),
+        (Share(gpus=1), Executor.TRAIN, "1 CPU [+] 1 GPU, but the cluster .* has 2 CPUs and 0 GPUs"),
+        (Share(workers=2), Executor.POOL, "executor pool runs one worker per trial; use train"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            run_jobs(jobs_of(tmp_path, GOOD, share=share), executor, info, work=stand_in)
+    relative = [TrialJob(job.spec, "data", job.storage, job.share) for job in jobs_of(tmp_path, GOOD)]
+    with pytest.raises(ConfigError, match="'data', expected an absolute one"):
+        run_jobs(relative, Executor.POOL, info, work=stand_in)
+
+
+def test_default_executor_pays_for_a_full_run_only_where_it_is_needed() -> None:
+    assert default_executor(Share(cpus=4)) is Executor.POOL
+    assert default_executor(Share(gpus=0.25)) is Executor.TRAIN
+    assert default_executor(Share(workers=2)) is Executor.TRAIN
