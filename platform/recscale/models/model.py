@@ -42,7 +42,7 @@ class MultiEmbeddingModel(nn.Module):
 
 
 def check_spec(spec: ModelSpec) -> None:
-    """Raises ConfigError naming the first setting that no model can have."""
+    """Raises ConfigError naming the first setting that no model can have, a budget that does not divide included."""
     expectations = (
         ("num_sets", spec.num_sets, spec.num_sets >= 1, "1 or more"),
         ("scale", spec.scale, spec.scale > 0, "more than 0"),
@@ -55,6 +55,7 @@ def check_spec(spec: ModelSpec) -> None:
     for name, got, holds, expected in expectations:
         if not holds:
             raise ConfigError(f"{spec.family}: {name} is {got}; expected {expected}; change the model's {name}")
+    _ = spec.embed_dim
 
 
 def _positive(sizes: Sequence[int]) -> bool:

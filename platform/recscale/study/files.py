@@ -1,6 +1,7 @@
 """Writing files so that a reader sees the old content or the new, never a part."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,7 +20,8 @@ def write_atomic(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise DataError(f"cannot write {path}: {error.strerror}; free space or choose another --storage") from error
 
 

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from recscale.errors import ConfigError
 from recscale.models.families import get_family
+from recscale.models.model import check_spec
 from recscale.records import ModelSettings, ModelSpec, TrainSpec, TrialSpec, Variant
 
 SETS_FOLLOW_SCALE = "scale"
@@ -99,6 +100,8 @@ def _check(grid: Grid) -> None:
             raise ConfigError(f"the grid has no {name}; give at least one")
     if grid.seeds < 1:
         raise ConfigError(f"seeds is {grid.seeds}, expected at least 1")
+    for family in grid.families:
+        get_family(family)
     for scale in grid.scales:
         if not scale > 0:
             raise ConfigError(f"scale {scale:g} is not positive; scales are multiples of base_dim")
@@ -111,7 +114,7 @@ def _models(grid: Grid, family: str, scale: float, sets: str) -> list[tuple[Mode
     model = ModelSpec(family, grid.variant, scale, num_sets, base_dim, **vars(grid.model))
     specs = [_apply(model, grid.train, values) for values in _combinations(grid.axes)]
     for spec, _ in specs:
-        _ = spec.embed_dim
+        check_spec(spec)
     return specs
 
 

@@ -1,0 +1,70 @@
+"""The plan: sizes, times and refusals before anything runs."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from recscale.data.reader import Dataset
+from recscale.records import TrialResult, TrialSpec
+from recscale.study.plan import Machine, Plan, estimate_seconds, make_plan, measure_machine
+from recscale.study.plan_text import plan_text
+from recscale.study.store import TrialStatus, TrialStore
+from recscale.study.study import Study
+
+MACHINE = Machine(1e11, 3e11, 1e10, 1 << 34)
+
+
+def _plan(study: Study, dataset: Dataset, machine: Machine = MACHINE) -> Plan:
+    return make_plan(study.spec.trials, study.refused, dataset.manifest, study.store, machine, slots=2)
+
+
+def test_finished_trials_are_known_and_lend_their_time_to_other_seeds(
+    study: Study, small_dataset: Dataset, finish: Callable[[TrialStore, TrialSpec], TrialResult]
+) -> None:
+    first = study.spec.trials[0]
+    finish(study.store, first)
+    plan = {trial.spec: trial for trial in _plan(study, small_dataset).trials}
+    assert plan[first].status is TrialStatus.FINISHED
+    assert plan[replace(first, seed=1)].status is TrialStatus.MISSING
+    assert plan[replace(first, seed=1)].seconds == 5.0
+    assert plan[study.spec.trials[-1]].seconds != 5.0
+
+
+def test_what_does_not_fit_into_memory_is_refused_by_name(study: Study, small_dataset: Dataset) -> None:
+    sizes = sorted({trial.cost.peak_memory_bytes for trial in _plan(study, small_dataset).trials})
+    tight = replace(MACHINE, memory_bytes=sizes[-2])
+    plan = _plan(study, small_dataset, tight)
+    assert len(plan.refused) == 1
+    assert "run fewer trials at once" in plan.refused[0].reason
+    assert all(trial.cost.peak_memory_bytes <= tight.memory_bytes for trial in plan.trials)
+
+
+def test_time_left_is_work_over_slots_but_never_less_than_the_longest_trial(
+    study: Study, small_dataset: Dataset
+) -> None:
+    plan = _plan(study, small_dataset)
+    seconds = [trial.seconds for trial in plan.trials]
+    assert plan.seconds_left == pytest.approx(max(sum(seconds) / 2, max(seconds)))
+
+
+def test_time_grows_with_work_and_shrinks_with_the_machine(study: Study, small_dataset: Dataset) -> None:
+    spec, cost = study.trials[-1]
+    base = estimate_seconds(spec.train, cost, 100_000, MACHINE)
+    assert estimate_seconds(spec.train, cost, 200_000, MACHINE) == pytest.approx(2 * base, rel=0.01)
+    assert estimate_seconds(spec.train, replace(cost, flops_per_sample=10**7), 100_000, MACHINE) > base
+    assert estimate_seconds(spec.train, cost, 100_000, replace(MACHINE, bytes_per_second=1e12)) < base
+
+
+def test_text_has_a_line_per_trial_the_refusals_and_the_total(study: Study, small_dataset: Dataset) -> None:
+    plan = _plan(study, small_dataset, replace(MACHINE, memory_bytes=700_000))
+    text = plan_text(plan, "1 CPU")
+    assert all(trial.spec.trial_id in text for trial in plan.trials)
+    assert text.count("refused: ") == len(plan.refused) > 0
+    assert f"{len(plan.trials)} trials, 0 finished, {len(plan.refused)} points refused; 2 at a time" in text
+
+
+def test_measures_a_machine_that_computes() -> None:
+    machine = measure_machine(threads=1, memory_bytes=1)
+    assert 1e8 < machine.flops_per_second < 1e13
+    assert 1e8 < machine.bytes_per_second < 1e13
