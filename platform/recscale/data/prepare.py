@@ -1,0 +1,119 @@
+"""Raw click logs to a prepared dataset, out of core: stage, place, count, encode, shuffle, write.
+
+DuckDB parses the text and counts the values under a memory limit; rows pass through as integer codes in chunks.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+from tqdm import tqdm
+
+from recscale.data.manifest import SPLIT_NAMES, Manifest, SourceInfo
+from recscale.data.options import Duplicates, PrepareOptions, as_text
+from recscale.data.placement import Placement, place_at_random, place_by_source, places, repeated_rows
+from recscale.data.shuffle import OrderedRows, Shuffler
+from recscale.data.sources.scan import Scan, Source, reading
+from recscale.data.staging import Staged, stage
+from recscale.data.vocabulary import Vocabulary, VocabularyBuilder
+from recscale.data.writer import SPILL_NAME, DatasetWriter
+from recscale.errors import DataError
+
+
+def prepare(source: Source, dest: Path, options: PrepareOptions) -> Manifest:
+    """Writes the dataset `dest` from a raw source; the same source and options give the same fingerprint.
+
+    Raises DataError, in one line, where the source cannot be used or the destination cannot be written; then and on
+    interruption nothing is left behind.
+    """
+    with DatasetWriter(dest) as writer, _workspace(writer.folder / SPILL_NAME, options) as connection:
+        spill = writer.folder / SPILL_NAME
+        with reading(f"{source.format} source"):
+            scan = source.scan(connection)
+        staged = stage(connection, scan, spill / "chunks")
+        staged.rejects.check(staged.rows_read, options.max_bad_rows)
+        if staged.rejects.count:
+            writer.write_rejected(staged.rejects.table())
+        placement = _place(connection, scan, staged, options, spill)
+        min_count = source.default_min_count if options.min_count is None else options.min_count
+        builder = VocabularyBuilder(connection, staged, placement, options, min_count)
+        vocabularies = [
+            builder.build(index, column)
+            for index, column in enumerate(tqdm(scan.columns, desc="counting", unit="field", disable=None))
+        ]
+        _write_rows(writer, staged, placement, vocabularies, spill / "buckets")
+        for index, vocabulary in enumerate(vocabularies):
+            writer.write_vocabulary(vocabulary.info.name, index, vocabulary.values, vocabulary.counts)
+        return writer.finish(
+            tuple(vocabulary.info for vocabulary in vocabularies),
+            _source_info(source, scan, staged, placement),
+            {**as_text(source), **as_text(options), "min_count": str(min_count)},
+            None,
+        )
+
+
+@contextmanager
+def _workspace(spill: Path, options: PrepareOptions) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB connection that spills into the writer's folder; the system's refusals become one DataError."""
+    try:
+        (spill / "duckdb").mkdir(parents=True)
+        config: dict[str, Any] = {"memory_limit": options.memory_limit, "temp_directory": str(spill / "duckdb")}
+        with reading("DuckDB"):
+            connection = duckdb.connect(config=config)
+        with connection:
+            connection.sql("SET enable_progress_bar = false")
+            yield connection
+    except OSError as error:
+        raise DataError(
+            f"cannot write in {spill.parent.parent}: {error.strerror or error}; nothing was kept: "
+            f"free space there or choose a folder that can be written"
+        ) from error
+
+
+def _place(
+    connection: duckdb.DuckDBPyConnection, scan: Scan, staged: Staged, options: PrepareOptions, spill: Path
+) -> Placement:
+    repeated = repeated_rows(connection, staged, spill) if options.duplicates is Duplicates.DROP else None
+    if scan.presplit:
+        return place_by_source(staged, options.seed, repeated)
+    return place_at_random(staged, options.split_fractions, options.seed, repeated)
+
+
+def _write_rows(
+    writer: DatasetWriter, staged: Staged, placement: Placement, vocabularies: list[Vocabulary], folder: Path
+) -> None:
+    shuffler = Shuffler(folder, placement.rows, len(vocabularies))
+    for chunk in tqdm(staged.chunks, desc="encoding", unit="chunk", disable=None):
+        batch, place_B = chunk.open(), places(chunk)
+        ids_BN = np.empty((chunk.rows, len(vocabularies)), np.int32)
+        for index, vocabulary in enumerate(vocabularies):
+            ids_BN[:, index] = vocabulary.encode(batch.column(f"f{index}"))
+        kept = np.flatnonzero(place_B >= 0)
+        shuffler.add(place_B[kept], ids_BN[kept], batch.column("label").to_numpy()[kept])
+    with tqdm(total=placement.rows, desc="writing", unit="row", unit_scale=True, disable=None) as bar:
+        for split, rows in _by_split(shuffler.ordered(), placement):
+            writer.write_rows(split, rows.ids, rows.labels)
+            bar.update(len(rows.labels))
+
+
+def _by_split(buckets: Iterable[OrderedRows], placement: Placement) -> Iterator[tuple[str, OrderedRows]]:
+    """Cuts rows in order where one split ends and the next begins."""
+    ends = np.cumsum(placement.split_rows).tolist()
+    for rows in buckets:
+        for split, first, end in zip(SPLIT_NAMES, [0, *ends], ends, strict=False):
+            low, high = max(first - rows.start, 0), min(end - rows.start, len(rows.labels))
+            if low < high:
+                yield split, OrderedRows(rows.start + low, rows.ids[low:high], rows.labels[low:high])
+
+
+def _source_info(source: Source, scan: Scan, staged: Staged, placement: Placement) -> SourceInfo:
+    return SourceInfo(
+        format=source.format,
+        files=tuple(part.file.name for part in scan.parts),
+        rows=staged.rows_read,
+        rejected_rows=staged.rejects.count,
+        duplicate_rows=placement.duplicate_rows,
+    )
