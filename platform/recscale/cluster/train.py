@@ -1,6 +1,7 @@
 """The train executor: a full Ray Train run per trial, restarted and resumed by Ray."""
 
 import shutil
+import signal
 import traceback
 
 import ray
@@ -27,10 +28,14 @@ def fit_trial(job: TrialJob, work: Work, max_retries: int) -> Outcome:
             logging_config=LoggingConfig(log_level="ERROR"),
         ),
     )
+    interrupt_handler = signal.getsignal(signal.SIGINT)
     try:
         return outcome_of(trainer)
     except TrainingFailedError:
         return Outcome(error=traceback.format_exc())
+    finally:
+        # Ray's own handler keeps the ended run's controller process alive for as long as this process is reused.
+        signal.signal(signal.SIGINT, interrupt_handler)
 
 
 class TrainLauncher:
