@@ -11,7 +11,7 @@ from dashboards.collapse_figures import (
 )
 from dashboards.figures import AXIS_CONTROL, COST_CONTROL, METRIC_CONTROL, cost_panel, scaling_panels
 from dashboards.page import Panel, controls_html, page_html, panels_html, section_html, text
-from dashboards.results import FAILED, FINISHED, StudyResults
+from dashboards.results import FAILED, FINISHED, StudyResults, load_results
 from dashboards.trial_table import laws_html, provenance_html, trials_html
 from recscale.curves.verdict import Verdict
 
@@ -33,6 +33,13 @@ HOW_TO_READ = {
     "cost": "Up and to the left is better: look for a family that lies above all others at the same cost. Filled "
     "markers are SE, open ones ME.",
 }
+
+
+def write_study_report(study_folder: Path) -> Path:
+    """Reads a study's tables and writes report.html beside them; its path."""
+    path = study_folder / "report.html"
+    write_report(load_results(study_folder), path)
+    return path
 
 
 def write_report(results: StudyResults, path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated
 import _boot  # noqa: F401  isort: skip  (finds the package in a checkout)
 import tyro
 
+from dashboards.scaling import write_study_report
 from recscale.cluster.launch import LaunchOptions, launch
 from recscale.data.reader import Dataset
 from recscale.data.synthetic import write_synthetic
@@ -125,21 +126,12 @@ def dataset_of(options: ScalingOptions) -> Dataset:
     return Dataset.open(folder)
 
 
-def report(folder: Path) -> Path:
-    """Draws report.html of a study's folder."""
-    from dashboards.results import load_results
-    from dashboards.scaling import write_report
-
-    write_report(load_results(folder), folder / "report.html")
-    return folder / "report.html"
-
-
 def main() -> int:
     """The command."""
     options = parse(sys.argv[1:])
     dataset = dataset_of(options)
     name = options.name or f"scaling-{dataset.manifest.name}"
-    return launch(name, dataset, grid_of(options), options.launch, report)
+    return launch(name, dataset, grid_of(options), options.launch, write_study_report)
 
 
 if __name__ == "__main__":

@@ -16,8 +16,11 @@ def run_command(command: Callable[[], int]) -> NoReturn:
     SIGTERM raises SystemExit in the main thread, so that `finally` blocks run: `ray job stop` gives three seconds.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    status: int | str | None
     try:
         status = command()
+    except SystemExit as ended:  # of --help, a usage error or SIGTERM: leave with its status, not with its frames
+        status = ended.code
     except RecscaleError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 1

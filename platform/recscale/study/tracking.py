@@ -20,6 +20,7 @@ from mlflow.tracking import MlflowClient
 
 from recscale.records import CollapseSummary, Evaluation, Metrics, StudySpec, TrialResult, TrialSpec, to_plain
 from recscale.study.store import TrialStatus, TrialStore
+from recscale.study.study import Study
 
 EXPERIMENT = "recscale"
 STUDY_TAG = "recscale.study"
@@ -189,3 +190,13 @@ class Mirror:
         except (MlflowException, OSError, sqlite3.Error) as error:
             self.problem = f"{type(error).__name__}: {str(error).splitlines()[0]}"
             self._tracker = None
+
+
+def sync_study(study: Study) -> str | None:
+    """Logs every ended trial and the study's files that MLflow does not have; what stopped it, None where nothing."""
+    mirror = Mirror(Path(study.storage), study.spec)
+    for spec in study.spec.trials:
+        mirror.log_trial(spec)
+    failed = sum(study.store.status(spec.trial_id) is TrialStatus.FAILED for spec in study.spec.trials)
+    mirror.end_study([path for path in sorted(study.folder.iterdir()) if path.is_file()], failed)
+    return mirror.problem

@@ -1,0 +1,241 @@
+"""The `recscale` command: prepare and inspect data; status, report and sync of studies."""
+
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from tyro.conf import OmitArgPrefixes, Positional
+
+from recscale.data.inspection import describe
+from recscale.data.manifest import Manifest
+from recscale.data.options import Duplicates, PrepareOptions
+from recscale.data.reader import Dataset
+from recscale.data.sources.avazu import AvazuSource, HourFields
+from recscale.data.sources.criteo import CriteoSource
+from recscale.data.sources.libsvm import LibsvmSource
+from recscale.data.sources.movielens import MovielensSource
+from recscale.data.sources.scan import Source
+from recscale.data.sources.table import TableSource
+from recscale.data.synthetic import write_synthetic
+from recscale.entry import run_command
+from recscale.errors import ConfigError
+
+Options = Annotated[PrepareOptions, OmitArgPrefixes]
+CONFIG = (tyro.conf.EnumChoicesFromValues, tyro.conf.FlagCreatePairsOff)
+
+
+def criteo(src: Positional[Path], dest: Positional[Path], options: Options, drop_duplicates: bool = False) -> int:
+    """Criteo's click logs: tab-separated label, 13 integers, 26 hashed categories.
+
+    Args:
+        src: File (.gz or not) or folder of files.
+        dest: Folder of the dataset; must not exist.
+        drop_duplicates: Keep only the first of identical rows, before the split.
+    """
+    return _prepare(CriteoSource(src), dest, options, drop_duplicates)
+
+
+def avazu(
+    src: Positional[Path],
+    dest: Positional[Path],
+    options: Options,
+    hour_fields: HourFields = HourFields.CALENDAR,
+    drop_duplicates: bool = False,
+) -> int:
+    """Avazu's click logs: the competition's train file, CSV with a header.
+
+    Args:
+        src: File (.gz or not) or folder of files.
+        dest: Folder of the dataset; must not exist.
+        hour_fields: What becomes of the hour column.
+        drop_duplicates: Keep only the first of identical rows, before the split.
+    """
+    return _prepare(AvazuSource(src, hour_fields), dest, options, drop_duplicates)
+
+
+def movielens(
+    src: Positional[Path],
+    dest: Positional[Path],
+    options: Options,
+    threshold: float = 4.0,
+    drop_duplicates: bool = False,
+) -> int:
+    """MovieLens ratings of any release, as clicks.
+
+    Args:
+        src: Folder of the release, or its ratings file.
+        dest: Folder of the dataset; must not exist.
+        threshold: Ratings of at least this are positive.
+        drop_duplicates: Keep only the first of identical rows, before the split.
+    """
+    return _prepare(MovielensSource(src, threshold), dest, options, drop_duplicates)
+
+
+def libsvm(
+    paths: Positional[tuple[Path, ...]],
+    source: Annotated[LibsvmSource, OmitArgPrefixes],
+    options: Options,
+    drop_duplicates: bool = False,
+) -> int:
+    """Lines of libsvm (label id:value ...) or libfm, whole or in files per split.
+
+    Args:
+        paths: SRC DEST, or DEST alone with --train, --valid and --test.
+        drop_duplicates: Keep only the first of identical rows, before the split.
+    """
+    return _prepare(*_source_and_dest(source, paths), options, drop_duplicates)
+
+
+def table(
+    paths: Positional[tuple[Path, ...]],
+    source: Annotated[TableSource, OmitArgPrefixes],
+    options: Options,
+    drop_duplicates: bool = False,
+) -> int:
+    """Any table with a label column: CSV, TSV, Parquet or Arrow.
+
+    Args:
+        paths: SRC DEST, or DEST alone with --train, --valid and --test.
+        drop_duplicates: Keep only the first of identical rows, before the split.
+    """
+    return _prepare(*_source_and_dest(source, paths), options, drop_duplicates)
+
+
+def synthetic(dest: Positional[Path], rows: int = 200_000, seed: int = 0) -> int:
+    """The embedded synthetic world, whose best possible AUC and log loss are known.
+
+    Args:
+        dest: Folder of the dataset; must not exist.
+        rows: Rows over all splits.
+        seed: Seed of the world and its rows.
+    """
+    return _say(dest, write_synthetic(dest, rows=rows, seed=seed))
+
+
+def inspect(dataset: Positional[Path]) -> int:
+    """Verify every checksum of a dataset, then describe it.
+
+    Args:
+        dataset: Folder made by `recscale prepare`.
+    """
+    opened = Dataset.open(dataset)
+    opened.verify()
+    print(describe(opened), end="")
+    return 0
+
+
+def status(study: Positional[str], storage: Path = Path("runs")) -> int:
+    """Say what of a study is finished, failed or missing; the exit status is 1 where a trial failed.
+
+    Args:
+        study: Name of a study in the storage, or its folder.
+        storage: Folder that keeps the studies.
+    """
+    from recscale.study.status import study_status
+    from recscale.study.study import find_study, read_study
+
+    found = study_status(read_study(find_study(study, storage)))
+    print(found.text)
+    return 1 if found.failed else 0
+
+
+def report(study: Positional[str], storage: Path = Path("runs")) -> int:
+    """Write a study's tables and report again from what the store holds now.
+
+    Args:
+        study: Name of a study in the storage, or its folder.
+        storage: Folder that keeps the studies.
+    """
+    from dashboards.scaling import write_study_report
+    from recscale.study.results import write_results
+    from recscale.study.study import find_study, read_study
+
+    found = read_study(find_study(study, storage))
+    write_results(found)
+    print(write_study_report(found.folder))
+    return 0
+
+
+def sync(study: Positional[str], storage: Path = Path("runs")) -> int:
+    """Log to MLflow whatever of a study it does not have yet.
+
+    Args:
+        study: Name of a study in the storage, or its folder.
+        storage: Folder that keeps the studies.
+    """
+    from recscale.study.study import find_study, read_study
+    from recscale.study.tracking import sync_study
+
+    problem = sync_study(read_study(find_study(study, storage)))
+    if problem:
+        raise ConfigError(f"MLflow did not take everything: {problem}; start its server or set MLFLOW_TRACKING_URI")
+    return 0
+
+
+PREPARE: dict[str, Callable[..., int]] = {
+    "criteo": criteo,
+    "avazu": avazu,
+    "movielens": movielens,
+    "libsvm": libsvm,
+    "table": table,
+    "synthetic": synthetic,
+}
+
+
+def prepare(arguments: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> int:
+    """Turn raw click logs into a dataset: `recscale prepare FORMAT --help` for each format.
+
+    Args:
+        arguments: criteo | avazu | movielens | libsvm | table | synthetic, then that format's own.
+    """
+    return _run(PREPARE, "recscale prepare", list(arguments))
+
+
+COMMANDS: dict[str, Callable[..., int]] = {
+    "prepare": prepare,
+    "inspect": inspect,
+    "status": status,
+    "report": report,
+    "sync": sync,
+}
+
+
+def _prepare(source: Source, dest: Path, options: PrepareOptions, drop_duplicates: bool) -> int:
+    from recscale.data.prepare import prepare as prepare_dataset
+
+    chosen = replace(options, duplicates=Duplicates.DROP) if drop_duplicates else options
+    return _say(dest, prepare_dataset(source, dest, chosen))
+
+
+def _source_and_dest(source: Any, paths: tuple[Path, ...]) -> tuple[Source, Path]:
+    if len(paths) == 2:
+        return replace(source, src=paths[0]), paths[1]
+    if len(paths) == 1:
+        return source, paths[0]
+    raise ConfigError(f"got {len(paths)} paths, expected SRC DEST, or DEST alone with --train, --valid and --test")
+
+
+def _say(dest: Path, manifest: Manifest) -> int:
+    rows = ", ".join(f"{split.name} {split.rows:,}" for split in manifest.splits)
+    ids = sum(manifest.vocabulary_sizes)
+    print(f"{dest}: {rows} rows, {len(manifest.fields)} fields, {ids:,} ids, {manifest.source.rejected_rows} rejected")
+    return 0
+
+
+def _run(commands: dict[str, Callable[..., int]], prog: str, arguments: list[str]) -> int:
+    return tyro.extras.subcommand_cli_from_dict(commands, prog=prog, args=arguments, config=CONFIG)  # type: ignore[no-any-return]
+
+
+def main() -> None:
+    """The entry point: `recscale prepare` hands its arguments, flags included, to its format."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["prepare"] and len(arguments) > 1 and arguments[1] not in ("-h", "--help"):
+        run_command(lambda: _run(PREPARE, "recscale prepare", arguments[1:]))
+    run_command(lambda: _run(COMMANDS, "recscale", arguments))
+
+
+if __name__ == "__main__":
+    main()
