@@ -40,11 +40,15 @@ def places(chunk: Chunk) -> np.ndarray:
     return place_B
 
 
-def in_train(chunk: Chunk, placement: Placement) -> np.ndarray:
-    """Which rows of a chunk are in train, bool [B]."""
-    place_B = places(chunk)
-    train_B: np.ndarray = (place_B >= 0) & (place_B < placement.split_rows[0])
-    return train_B
+def train_rows(chunk: Chunk, placement: Placement) -> np.ndarray:
+    """Which rows of a chunk are in train, as ascending int64 numbers."""
+    # A dropped row's place is -1, the largest number once unsigned.
+    return np.flatnonzero(places(chunk).view(np.uint64) < placement.split_rows[0])
+
+
+def kept_rows(chunk: Chunk) -> np.ndarray:
+    """Which rows of a chunk are in any split, as ascending int64 numbers."""
+    return np.flatnonzero(places(chunk) >= 0)
 
 
 def place_at_random(

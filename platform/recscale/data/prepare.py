@@ -3,7 +3,10 @@
 DuckDB parses the text and counts the values under a memory limit; rows pass through as integer codes in chunks.
 """
 
+import itertools
+import os
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from tqdm import tqdm
 
 from recscale.data.manifest import SPLIT_NAMES, Manifest, SourceInfo
 from recscale.data.options import Duplicates, PrepareOptions, as_text
-from recscale.data.placement import Placement, place_at_random, place_by_source, places, repeated_rows
+from recscale.data.placement import Placement, kept_rows, place_at_random, place_by_source, places, repeated_rows
 from recscale.data.shuffle import OrderedRows, Shuffler
 from recscale.data.sources.scan import Scan, Source, reading
 from recscale.data.staging import Staged, stage
@@ -35,6 +38,7 @@ def prepare(source: Source, dest: Path, options: PrepareOptions) -> Manifest:
             scan = source.scan(connection)
         staged = stage(connection, scan, spill / "chunks")
         staged.rejects.check(staged.rows_read, options.max_bad_rows)
+        _check_labels(scan, staged)
         if staged.rejects.count:
             writer.write_rejected(staged.rejects.table())
         placement = _place(connection, scan, staged, options, spill)
@@ -82,17 +86,24 @@ def _place(
     return place_at_random(staged, options.split_fractions, options.seed, repeated)
 
 
+def _check_labels(scan: Scan, staged: Staged) -> None:
+    """DataError where all rows have the same label."""
+    if staged.positives in (0, staged.rows):
+        raise DataError(
+            f"{scan.parts[0].file}: all {staged.rows} usable rows have the label {int(staged.positives > 0)}; "
+            f"expected both 0 and 1: check the label's column, and --positive or --threshold where there is one"
+        )
+
+
 def _write_rows(
     writer: DatasetWriter, staged: Staged, placement: Placement, vocabularies: list[Vocabulary], folder: Path
 ) -> None:
     shuffler = Shuffler(folder, placement.rows, len(vocabularies))
-    for chunk in tqdm(staged.chunks, desc="encoding", unit="chunk", disable=None):
-        batch, place_B = chunk.open(), places(chunk)
-        ids_BN = np.empty((chunk.rows, len(vocabularies)), np.int32)
-        for index, vocabulary in enumerate(vocabularies):
-            ids_BN[:, index] = vocabulary.encode(batch.column(f"f{index}"))
-        kept = np.flatnonzero(place_B >= 0)
-        shuffler.add(place_B[kept], ids_BN[kept], batch.column("label").to_numpy()[kept])
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for chunk in tqdm(staged.chunks, desc="encoding", unit="chunk", disable=None):
+            batch, kept = chunk.open(), kept_rows(chunk)
+            columns = list(pool.map(Vocabulary.encode, vocabularies, batch.columns[2:], itertools.repeat(kept)))
+            shuffler.add(places(chunk)[kept], columns, batch.column("label").to_numpy()[kept])
     with tqdm(total=placement.rows, desc="writing", unit="row", unit_scale=True, disable=None) as bar:
         for split, rows in _by_split(shuffler.ordered(), placement):
             writer.write_rows(split, rows.ids, rows.labels)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import duckdb
@@ -23,6 +24,7 @@ from recscale.errors import DataError
 
 CHUNK_CELLS = 20_000_000
 CHUNK_ROWS_MAX = 1_000_000
+OPEN_CHUNKS_MAX = 256
 
 
 @dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Chunk:
 
     def open(self) -> pa.RecordBatch:
         """The rows, without a copy."""
-        return pa.ipc.open_file(pa.memory_map(str(self.path))).get_batch(0)
+        return _open(self.path)
 
 
 @dataclass
@@ -49,6 +51,8 @@ class Staged:
     """In reading order."""
     rows: int = 0
     """Usable rows."""
+    positives: int = 0
+    """Usable rows labelled 1."""
     rejects: Rejects = field(default_factory=Rejects)
     """The others."""
 
@@ -56,6 +60,11 @@ class Staged:
     def rows_read(self) -> int:
         """Usable rows and rejected ones."""
         return self.rows + self.rejects.count
+
+
+@lru_cache(maxsize=OPEN_CHUNKS_MAX)
+def _open(path: Path) -> pa.RecordBatch:
+    return pa.ipc.open_file(pa.memory_map(str(path))).get_batch(0)
 
 
 def stage(connection: duckdb.DuckDBPyConnection, scan: Scan, folder: Path) -> Staged:
@@ -136,3 +145,4 @@ def _write_chunk(batch: pa.RecordBatch, num_fields: int, folder: Path, staged: S
         sink.write_batch(whole)
     staged.chunks.append(Chunk(path, staged.rows, batch.num_rows))
     staged.rows += batch.num_rows
+    staged.positives += pc.sum(batch.column("label")).as_py()

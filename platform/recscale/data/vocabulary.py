@@ -3,6 +3,7 @@
 Legend: V distinct values of a chunk or of a field, B rows of a chunk.
 """
 
+import itertools
 from dataclasses import dataclass
 
 import duckdb
@@ -13,7 +14,7 @@ import pyarrow.compute as pc
 from recscale.data.encoding import TokenRule, as_is, hash_ids, log_squared, quantile_bins, quantile_edges
 from recscale.data.manifest import FieldInfo
 from recscale.data.options import NumericEncoding, PrepareOptions, VocabularyFrom
-from recscale.data.placement import Placement, in_train, places
+from recscale.data.placement import Placement, kept_rows, train_rows
 from recscale.data.sources.scan import Column, ColumnKind, reading
 from recscale.data.staging import Chunk, Staged
 
@@ -31,16 +32,15 @@ class Vocabulary:
     counts: np.ndarray
     """Occurrences in train, int64 [V]."""
 
-    def encode(self, column: pa.DictionaryArray) -> np.ndarray:
-        """Ids int32 [B] of a chunk's column."""
+    def encode(self, column: pa.DictionaryArray, rows: np.ndarray) -> np.ndarray:
+        """Ids int32 [B] of some rows of a chunk's column."""
         tokens = self.rule(column.dictionary)
         if self.info.kind == "hashed":
             id_V = hash_ids(tokens, self.info.vocabulary_size - 1)
         else:
             found = pc.index_in(tokens, value_set=self.values.slice(1))
             id_V = pc.add(pc.fill_null(found, -1), 1).to_numpy(zero_copy_only=False).astype(np.int32)
-        ids_B: np.ndarray = id_V[column.indices.to_numpy()]
-        return ids_B
+        return np.take(id_V, np.take(column.indices.to_numpy(), rows))
 
 
 class VocabularyBuilder:
@@ -63,44 +63,43 @@ class VocabularyBuilder:
     def build(self, index: int, column: Column) -> Vocabulary:
         """The vocabulary of the field in column `index`: the most frequent value is id 1, ties by value."""
         rule = self._rule(index, column)
-        self._count(index, rule, "VARCHAR")
         decides = "train" if self.options.vocabulary_from is VocabularyFrom.TRAIN else "whole"
+        buckets = self.options.hash_buckets if column.kind is ColumnKind.CATEGORICAL else None
+        least = self.min_count if buckets is None else 1
+        counts = self._counts(index, rule)
         with reading(f"counting field {column.name!r}"):
             self.connection.sql(
-                "CREATE OR REPLACE TABLE counted AS SELECT value, sum(train)::BIGINT AS train, "
-                "sum(whole)::BIGINT AS whole FROM chunk_counts GROUP BY value"
+                f"CREATE OR REPLACE TABLE counted AS SELECT value, sum(train)::BIGINT AS train, "
+                f"sum(whole)::BIGINT AS whole FROM counts GROUP BY value HAVING sum({decides}) >= {least}"
             )
             usable = f"FROM counted WHERE {decides} >= {self.min_count}"
-            kept = int(self.connection.sql(f"SELECT count(*) {usable}").fetchall()[0][0])
-            buckets = self.options.hash_buckets
-            if column.kind is ColumnKind.CATEGORICAL and buckets is not None and kept > buckets:
+            if buckets is not None and self.connection.sql(f"SELECT count(*) {usable}").fetchall()[0][0] > buckets:
                 return self._hashed(column, rule, buckets)
             table = self.connection.sql(f"SELECT value, train {usable} ORDER BY {decides} DESC, value").to_arrow_table()
-        return self._dictionary(column, rule, table.combine_chunks())
+        counts.close()
+        return self._dictionary(column, rule, table)
 
     def _rule(self, index: int, column: Column) -> TokenRule:
         if column.kind is ColumnKind.CATEGORICAL:
             return as_is
         if self.options.numeric_encoding is NumericEncoding.LOG_SQUARED:
             return log_squared
-        self._count(index, as_is, "DOUBLE")
+        counts = self._counts(index, as_is)
         query = (
-            "SELECT value, sum(train)::BIGINT AS train FROM chunk_counts "
+            "SELECT value, sum(train)::BIGINT AS train FROM counts "
             "WHERE train > 0 AND NOT isnan(value) GROUP BY value ORDER BY value"
         )
         with reading(f"computing quantiles of {column.name!r}"):
             counted = self.connection.sql(query).to_arrow_table()
+        counts.close()
         value_V, count_V = (counted.column(name).to_numpy() for name in ("value", "train"))
         return quantile_bins(quantile_edges(value_V, count_V, self.options.num_quantiles))
 
-    def _count(self, index: int, rule: TokenRule, kind: str) -> None:
-        """Fills chunk_counts (value, train, whole) with every chunk's distinct values."""
-        self.connection.sql(f"CREATE OR REPLACE TABLE chunk_counts (value {kind}, train BIGINT, whole BIGINT)")
-        for chunk in self.staged.chunks:
-            counts = _chunk_counts(chunk, index, rule, self.placement)
-            rows = self.connection.from_arrow(counts)
-            with reading("counting values"):
-                rows.insert_into("chunk_counts")
+    def _counts(self, index: int, rule: TokenRule) -> pa.RecordBatchReader:
+        """Every chunk's distinct values with their counts (value, train, whole), made as they are read."""
+        batches = (_chunk_counts(chunk, index, rule, self.placement) for chunk in self.staged.chunks)
+        first = next(batches)
+        return pa.RecordBatchReader.from_batches(first.schema, itertools.chain([first], batches))
 
     def _dictionary(self, column: Column, rule: TokenRule, table: pa.Table) -> Vocabulary:
         kind = "numeric" if column.kind is ColumnKind.NUMERIC else "categorical"
@@ -119,9 +118,11 @@ class VocabularyBuilder:
         return Vocabulary(FieldInfo(column.name, "hashed", buckets + 1, 1), rule, values, count_V)
 
 
-def _chunk_counts(chunk: Chunk, index: int, rule: TokenRule, placement: Placement) -> pa.Table:
+def _chunk_counts(chunk: Chunk, index: int, rule: TokenRule, placement: Placement) -> pa.RecordBatch:
     column = chunk.open().column(f"f{index}")
     code_B = column.indices.to_numpy()
-    train = np.bincount(code_B[in_train(chunk, placement)], minlength=len(column.dictionary))
-    whole = np.bincount(code_B[places(chunk) >= 0], minlength=len(column.dictionary))
-    return pa.table({"value": rule(column.dictionary), "train": train, "whole": whole})
+    train, whole = (
+        np.bincount(np.take(code_B, rows), minlength=len(column.dictionary))
+        for rows in (train_rows(chunk, placement), kept_rows(chunk))
+    )
+    return pa.record_batch({"value": rule(column.dictionary), "train": train, "whole": whole})
