@@ -113,8 +113,9 @@ def test_train_restarts_a_dead_worker_from_its_checkpoint(embedded_cluster: Clus
 
 @pytest.mark.parametrize("executor", list(Executor))
 def test_closing_frees_the_share_and_the_next_run_resumes(
-    embedded_cluster: ClusterInfo, tmp_path: Path, executor: Executor
+    embedded_cluster: ClusterInfo, ray_head: object, tmp_path: Path, executor: Executor
 ) -> None:
+    """With another cluster on the same machine, which must not confuse what cleans up."""
     jobs = jobs_of(tmp_path, WAITING)
     events = run_jobs(jobs, executor, embedded_cluster, work=stand_in)
     assert next(events).kind is EventKind.STARTED

@@ -94,7 +94,7 @@ def _run_by_share(
     for share in dict.fromkeys(job.share for job in jobs):
         launcher: Launcher = PoolLauncher(share, work)
         if executor is Executor.TRAIN:
-            launcher = TrainLauncher(work, max_retries)
+            launcher = TrainLauncher(info.address, work, max_retries)
         same_share = [job for job in jobs if job.share == share]
         try:
             yield from _run(same_share, launcher, slots(share, info), max_retries)

@@ -39,10 +39,15 @@ def fit_trial(job: TrialJob, work: Work, max_retries: int) -> Outcome:
 
 
 class TrainLauncher:
-    """Starts a driver task without a share per trial: the share is the Ray Train worker's."""
+    """Starts a driver task without a share per trial: the share is the Ray Train worker's.
 
-    def __init__(self, work: Work, max_retries: int) -> None:
-        self._drive = ray.remote(fit_trial).options(num_cpus=0, max_retries=0)
+    What gives the share of a killed run back asks the cluster's API server, and gives up where it finds two clusters on
+    one machine: so it is told which.
+    """
+
+    def __init__(self, address: str, work: Work, max_retries: int) -> None:
+        told = {"env_vars": {"RAY_API_SERVER_ADDRESS": address}}
+        self._drive = ray.remote(fit_trial).options(num_cpus=0, max_retries=0, runtime_env=told)
         self._work, self._max_retries = work, max_retries
         self._running: set[OutcomeRef] = set()
 
