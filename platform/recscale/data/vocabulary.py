@@ -4,6 +4,8 @@ Legend: V distinct values of a chunk or of a field, B rows of a chunk.
 """
 
 import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import duckdb
@@ -66,8 +68,7 @@ class VocabularyBuilder:
         decides = "train" if self.options.vocabulary_from is VocabularyFrom.TRAIN else "whole"
         buckets = self.options.hash_buckets if column.kind is ColumnKind.CATEGORICAL else None
         least = self.min_count if buckets is None else 1
-        counts = self._counts(index, rule)
-        with reading(f"counting field {column.name!r}"):
+        with reading(f"counting field {column.name!r}"), self._counts(index, rule):
             self.connection.sql(
                 f"CREATE OR REPLACE TABLE counted AS SELECT value, sum(train)::BIGINT AS train, "
                 f"sum(whole)::BIGINT AS whole FROM counts GROUP BY value HAVING sum({decides}) >= {least}"
@@ -76,7 +77,6 @@ class VocabularyBuilder:
             if buckets is not None and self.connection.sql(f"SELECT count(*) {usable}").fetchall()[0][0] > buckets:
                 return self._hashed(column, rule, buckets)
             table = self.connection.sql(f"SELECT value, train {usable} ORDER BY {decides} DESC, value").to_arrow_table()
-        counts.close()
         return self._dictionary(column, rule, table)
 
     def _rule(self, index: int, column: Column) -> TokenRule:
@@ -84,22 +84,33 @@ class VocabularyBuilder:
             return as_is
         if self.options.numeric_encoding is NumericEncoding.LOG_SQUARED:
             return log_squared
-        counts = self._counts(index, as_is)
         query = (
             "SELECT value, sum(train)::BIGINT AS train FROM counts "
             "WHERE train > 0 AND NOT isnan(value) GROUP BY value ORDER BY value"
         )
-        with reading(f"computing quantiles of {column.name!r}"):
+        with reading(f"computing quantiles of {column.name!r}"), self._counts(index, as_is):
             counted = self.connection.sql(query).to_arrow_table()
-        counts.close()
         value_V, count_V = (counted.column(name).to_numpy() for name in ("value", "train"))
         return quantile_bins(quantile_edges(value_V, count_V, self.options.num_quantiles))
 
-    def _counts(self, index: int, rule: TokenRule) -> pa.RecordBatchReader:
-        """Every chunk's distinct values with their counts (value, train, whole), made as they are read."""
-        batches = (_chunk_counts(chunk, index, rule, self.placement) for chunk in self.staged.chunks)
+    @contextmanager
+    def _counts(self, index: int, rule: TokenRule) -> Iterator[None]:
+        """Lets DuckDB read every chunk's distinct values as `counts` (value, train, whole), made as they are read."""
+        batches = (self._chunk_counts(chunk, index, rule) for chunk in self.staged.chunks)
         first = next(batches)
-        return pa.RecordBatchReader.from_batches(first.schema, itertools.chain([first], batches))
+        reader = pa.RecordBatchReader.from_batches(first.schema, itertools.chain([first], batches))
+        self.connection.register("counts", reader)
+        yield
+        self.connection.unregister("counts")
+
+    def _chunk_counts(self, chunk: Chunk, index: int, rule: TokenRule) -> pa.RecordBatch:
+        column = chunk.open().column(f"f{index}")
+        code_B = column.indices.to_numpy()
+        train = np.bincount(np.take(code_B, train_rows(chunk, self.placement)), minlength=len(column.dictionary))
+        whole = train
+        if self.options.vocabulary_from is VocabularyFrom.ALL:
+            whole = np.bincount(np.take(code_B, kept_rows(chunk)), minlength=len(column.dictionary))
+        return pa.record_batch({"value": rule(column.dictionary), "train": train, "whole": whole})
 
     def _dictionary(self, column: Column, rule: TokenRule, table: pa.Table) -> Vocabulary:
         kind = "numeric" if column.kind is ColumnKind.NUMERIC else "categorical"
@@ -116,13 +127,3 @@ class VocabularyBuilder:
             np.add.at(count_V, ids, batch.column("train").to_numpy())
         values = pa.array([None, *(f"bucket {number}" for number in range(buckets))], pa.string())
         return Vocabulary(FieldInfo(column.name, "hashed", buckets + 1, 1), rule, values, count_V)
-
-
-def _chunk_counts(chunk: Chunk, index: int, rule: TokenRule, placement: Placement) -> pa.RecordBatch:
-    column = chunk.open().column(f"f{index}")
-    code_B = column.indices.to_numpy()
-    train, whole = (
-        np.bincount(np.take(code_B, rows), minlength=len(column.dictionary))
-        for rows in (train_rows(chunk, placement), kept_rows(chunk))
-    )
-    return pa.record_batch({"value": rule(column.dictionary), "train": train, "whole": whole})
