@@ -12,7 +12,7 @@ REFRESH_SECONDS = 1.0
 
 
 class Progress:
-    """A progress bar on standard error; time left is the planned work left, scaled by how the plan has held so far."""
+    """A progress bar on standard error, in a file one line per ended trial; time left is the planned work left, scaled by how the plan has held so far."""
 
     def __init__(self, planned_seconds: Mapping[str, float], finished_before: int, slots: int) -> None:
         self._planned = dict(planned_seconds)
@@ -27,28 +27,28 @@ class Progress:
             initial=finished_before,
             desc="trials",
             file=sys.stderr,
-            bar_format="{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed} {postfix}",
+            bar_format="{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}{postfix}",
         )
+        self._live = sys.stderr.isatty()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._tick, daemon=True)
 
     def __enter__(self) -> "Progress":
-        if sys.stderr.isatty():
+        if self._live:
             self._thread.start()
-        self._show()
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._stop.set()
-        if self._thread.is_alive():
+        if self._live:
             self._thread.join()
-        self._show()
         self._bar.close()
 
     def started(self, trial_id: str) -> None:
         """A trial runs."""
         self._running[trial_id] = time.monotonic()
-        self._show()
+        if self._live:
+            self._show()
 
     def ended(self, trial_id: str, error: str | None) -> None:
         """A trial has finished, or failed where there is an error."""
@@ -56,13 +56,15 @@ class Progress:
         self._planned_done += self._planned[trial_id]
         self._left.pop(trial_id, None)
         self._failed += error is not None
-        self._bar.update(1)
+        self._bar.n += 1
         if error is not None:
             self._bar.write(f"trial {trial_id} failed: {error.strip().splitlines()[-1]}", file=sys.stderr)
         self._show()
 
     def seconds_left(self) -> float | None:
         """None until the first trial has ended."""
+        if not self._left:
+            return 0.0
         if not self._planned_done:
             return None
         held = self._spent / self._planned_done
@@ -75,7 +77,7 @@ class Progress:
     def _show(self) -> None:
         left = self.seconds_left()
         text = "?" if left is None else tqdm.format_interval(left)
-        self._bar.set_postfix_str(f"{len(self._running)} running, {self._failed} failed, {text} left")
+        self._bar.set_postfix_str(f"{len(self._running)} running, {self._failed} failed, {text} left", refresh=True)
 
     def _tick(self) -> None:
         while not self._stop.wait(REFRESH_SECONDS):

@@ -4,6 +4,7 @@ The trial store is the truth. Every call here is idempotent, so a mirror that wa
 """
 
 import dataclasses
+import logging
 import os
 import sqlite3
 import time
@@ -21,6 +22,9 @@ from mlflow.tracking import MlflowClient
 from recscale.records import CollapseSummary, Evaluation, Metrics, StudySpec, TrialResult, TrialSpec, to_plain
 from recscale.study.store import TrialStatus, TrialStore
 from recscale.study.study import Study
+
+for noisy in ("alembic", "mlflow.store.db.utils"):  # the tables of a new SQLite file are no news to a user
+    logging.getLogger(noisy).setLevel(logging.WARNING)
 
 EXPERIMENT = "recscale"
 STUDY_TAG = "recscale.study"
