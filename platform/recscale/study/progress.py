@@ -12,7 +12,10 @@ REFRESH_SECONDS = 1.0
 
 
 class Progress:
-    """A progress bar on standard error, in a file one line per ended trial; time left is the planned work left, scaled by how the plan has held so far."""
+    """A progress bar on standard error; in a file, one line per ended trial.
+
+    Time left is the planned work left, scaled by how the plan has held so far.
+    """
 
     def __init__(self, planned_seconds: Mapping[str, float], finished_before: int, slots: int) -> None:
         self._planned = dict(planned_seconds)
