@@ -82,11 +82,11 @@ def csv_rejects(connection: duckdb.DuckDBPyConnection, part: Part) -> tuple[list
         f"ORDER BY line LIMIT {SAMPLE_ROWS}"
     ).fetchall()
     bare = [(line, (csv_line or "").strip("\r\n"), *rest) for line, csv_line, *rest in found]
-    places = locate_lines(part.file, {row[1].split("\n")[0] for row in bare}) if bare else {}
-    rejects = [
-        Reject(str(part.file), places.get(csv_line.split("\n")[0], line), _reason(*rest), csv_line)
-        for line, csv_line, *rest in bare
-    ]
+    places = locate_lines(part.file, [row[1].split("\n")[0] for row in bare]) if bare else {}
+    rejects = []
+    for line, csv_line, *rest in bare:
+        numbers = places.get(csv_line.split("\n")[0]) or [line]
+        rejects.append(Reject(str(part.file), numbers.pop(0), _reason(*rest), csv_line))
     return sorted(rejects, key=lambda reject: reject.row), count
 
 

@@ -2,6 +2,7 @@
 
 import gzip
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -56,18 +57,18 @@ def first_line(path: Path) -> str:
         raise DataError(f"{path}, row 1 is not UTF-8 text ({error.reason}); expected UTF-8, plain or .gz") from error
 
 
-def locate_lines(path: Path, texts: set[str]) -> dict[str, int]:
-    """Number of the first line (from 1) that reads as each text; texts that are no whole line are left out."""
-    wanted = {text.encode() for text in texts}
-    found: dict[str, int] = {}
+def locate_lines(path: Path, texts: list[str]) -> dict[str, list[int]]:
+    """Numbers (from 1) of the lines that read as each text, as many as it is asked for; none where no line does."""
+    wanted = Counter(text.encode() for text in texts)
+    found: dict[str, list[int]] = {}
     with open_text(path) as file:
         for number, line in enumerate(file, start=1):
             bare = line.rstrip(b"\r\n")
-            if bare in wanted:
-                found.setdefault(bare.decode(), number)
-                wanted.discard(bare)
-            if not wanted:
-                break
+            if wanted[bare] > 0:
+                wanted[bare] -= 1
+                found.setdefault(bare.decode(), []).append(number)
+                if not wanted.total():
+                    break
     return found
 
 

@@ -88,8 +88,9 @@ def _genres(movies: Path) -> pa.Table:
 
 
 def _rows(movies: Path) -> Iterator[list[str]]:
-    with open_text(movies) as file:
-        if ".csv" in movies.name:
-            yield from csv.reader(io.TextIOWrapper(file, "utf-8-sig", newline=""))
+    comma_separated = ".csv" in movies.name
+    with io.TextIOWrapper(open_text(movies), "utf-8-sig" if comma_separated else "latin-1", newline="") as lines:
+        if comma_separated:
+            yield from csv.reader(lines)
         else:
-            yield from (line.rstrip("\r\n").split("::") for line in io.TextIOWrapper(file, "latin-1") if line.strip())
+            yield from (line.rstrip("\r\n").split("::") for line in lines if line.strip())
