@@ -25,7 +25,7 @@ from recscale.records import (
 from recscale.study.grid import Grid, resolve
 from recscale.study.store import TrialStore
 from recscale.study.study import Study
-from recscale.training.loop import TrainedTrial
+from recscale.training.run import TrainedTrial
 
 GRID = Grid(
     families=("dnn", "dcnv2"),

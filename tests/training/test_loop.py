@@ -19,7 +19,9 @@ from recscale.records import (
     TrialSpec,
 )
 from recscale.training.checkpoints import FolderCheckpoints
-from recscale.training.loop import TrainedTrial, next_evaluation, train, trainable_batches
+from recscale.training.loop import train
+from recscale.training.run import TrainedTrial
+from recscale.training.schedule import next_evaluation, trainable_batches
 
 CPU = torch.device("cpu")
 MODEL = ModelSpec("dcnv2", scale=2.0, num_sets=2, base_dim=4, hidden_sizes=(16, 16), cross_layers=2)

@@ -13,7 +13,7 @@ import pyarrow as pa
 from recscale.errors import DataError
 from recscale.records import TrialResult, TrialSpec, from_json, to_plain
 from recscale.study.files import arrow_bytes, read_arrow, write_atomic
-from recscale.training.loop import TrainedTrial
+from recscale.training.run import TrainedTrial
 
 
 class TrialStatus(StrEnum):
