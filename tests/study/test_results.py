@@ -7,10 +7,11 @@ from dataclasses import replace
 
 import pyarrow.parquet as pq
 
+from dashboards.scaling import write_study_report
 from recscale.curves.curve import Curve
 from recscale.records import TrialResult, TrialSpec, canonical_json, from_json
 from recscale.study.curves import arms
-from recscale.study.results import TRIALS_SCHEMA, further_axes, trials_table, write_results
+from recscale.study.results import SPECTRA_TABLE, TRIALS_SCHEMA, further_axes, trials_table, write_results
 from recscale.study.store import TrialStore
 from recscale.study.study import Study, find_study, read_study, write_study
 
@@ -61,6 +62,8 @@ def test_outputs_of_a_study_of_which_nothing_has_finished(study: Study) -> None:
     write_results(study)
     assert json.loads((study.folder / "curves.json").read_text()) == {"curves": [], "verdicts": []}
     assert pq.read_table(study.folder / "trials.parquet").num_rows == len(study.spec.trials)
+    assert pq.read_table(study.folder / "spectra.parquet").schema.equals(SPECTRA_TABLE)
+    assert "<h1" in write_study_report(study.folder).read_text()
 
 
 def test_me_starts_at_the_common_base_only_where_sets_follow_the_scale(study: Study, finish: Finish) -> None:

@@ -10,9 +10,10 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
+from recscale.collapse.measurement import SPECTRA_SCHEMA
 from recscale.errors import DataError
 from recscale.models.accounting import ModelCost
-from recscale.records import Arm, TrialResult, TrialSpec, to_plain
+from recscale.records import TrialResult, TrialSpec, to_plain
 from recscale.study.curves import judge_families, study_curves
 from recscale.study.files import write_atomic
 from recscale.study.store import TrialStatus
@@ -54,6 +55,10 @@ TRIALS_SCHEMA = pa.schema(
     ]
 )
 """Columns of trials.parquet and trials.csv; a further axis of the grid is a further column before `error`."""
+
+SPECTRA_AXES = [TRIALS_SCHEMA.field(name) for name in ("trial_id", "family", "arm", "scale", "num_sets", "seed")]
+SPECTRA_TABLE = pa.schema([*SPECTRA_AXES, *SPECTRA_SCHEMA])
+"""Columns of spectra.parquet: a trial's axes, then those of its spectra.arrow."""
 
 SPECTRA_MOMENTS = ("initial", "best")
 """Moments of a trial that spectra.parquet keeps; its own spectra.arrow in the store has them all."""
@@ -144,31 +149,21 @@ def _of_result(result: TrialResult) -> dict[str, Any]:
 
 def spectra_table(study: Study, finished: Sequence[TrialSpec]) -> pa.Table:
     """Spectra of the first seed of every cell, at initialisation and of the best weights, with the trial's axes."""
-    parts = []
+    parts = [SPECTRA_TABLE.empty_table()]
+    first_seed = min((spec.seed for spec in finished), default=0)
     for spec in finished:
-        if spec.seed != min(other.seed for other in finished):
-            continue
-        table = study.store.read_spectra(spec.trial_id)
-        table = table.filter(pa.compute.is_in(table["moment"], pa.array(SPECTRA_MOMENTS)))
-        parts.append(_with_columns(table, spec))
-    if not parts:
-        return pa.table({"trial_id": pa.array([], pa.string())})
+        if spec.seed == first_seed:
+            table = study.store.read_spectra(spec.trial_id)
+            kept = table.filter(pa.compute.is_in(table["moment"], pa.array(SPECTRA_MOMENTS)))
+            parts.append(_with_axes(kept, spec))
     return pa.concat_tables(parts)
 
 
-def _with_columns(table: pa.Table, spec: TrialSpec) -> pa.Table:
+def _with_axes(table: pa.Table, spec: TrialSpec) -> pa.Table:
     model = spec.model
-    columns: dict[str, Any] = {
-        "trial_id": spec.trial_id,
-        "family": model.family,
-        "arm": Arm(model.arm).value,
-        "scale": model.scale,
-        "num_sets": model.num_sets,
-        "seed": spec.seed,
-    }
-    for position, (name, value) in enumerate(columns.items()):
-        table = table.add_column(position, name, pa.array([value] * table.num_rows))
-    return table
+    axes = (spec.trial_id, model.family, model.arm.value, model.scale, model.num_sets, spec.seed)
+    columns = [pa.array([value] * table.num_rows, kind.type) for value, kind in zip(axes, SPECTRA_AXES, strict=True)]
+    return pa.table([*columns, *table.columns], schema=SPECTRA_TABLE)
 
 
 def _json(value: object) -> bytes:
