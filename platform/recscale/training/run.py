@@ -1,0 +1,260 @@
+"""The state of one training run: its steps, evaluations, checkpoints and what it leaves behind.
+
+Legend: B batch rows, N fields.
+"""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from recscale.collapse.measurement import CollapseMeasurement, spectra_table
+from recscale.collapse.tables import measure_tables
+from recscale.data.reader import Batch, Dataset
+from recscale.errors import DataError
+from recscale.models.accounting import account
+from recscale.models.model import MultiEmbeddingModel
+from recscale.models.tables import GradientLayout
+from recscale.records import (
+    Evaluation,
+    Metrics,
+    Precision,
+    TableOptimizer,
+    TrialResult,
+    TrialSpec,
+    canonical_json,
+    from_json,
+    to_plain,
+)
+from recscale.training.checkpoints import State
+from recscale.training.losses import LossWindow
+from recscale.training.memory import MemoryPeak
+from recscale.training.metrics import score_predictions
+from recscale.training.schedule import check_trial, next_evaluation, train_rows, trainable_batches
+from recscale.training.table_optimizers import table_optimizer
+
+EVALUATION_BATCH = 8192
+"""Rows per batch where no gradient is kept."""
+
+
+@dataclass(frozen=True)
+class TrainedTrial:
+    """What training leaves in memory for the store to write."""
+
+    result: TrialResult
+    """Numbers."""
+    spectra: pa.Table
+    """Spectra and collapse metrics per field, set and weighting at every evaluation."""
+    test_logits: np.ndarray
+    """Logits of the best weights on the test split, float32, in the split's order."""
+    test_labels: np.ndarray
+    """Labels of the test split, uint8."""
+
+
+class TrainingRun:
+    """The state of one trial between its first step and its last."""
+
+    def __init__(self, spec: TrialSpec, dataset: Dataset, device: torch.device) -> None:
+        check_trial(spec, dataset, device)
+        torch.manual_seed(spec.seed)
+        torch.set_float32_matmul_precision("high" if spec.train.precision is Precision.TF32 else "highest")
+        self.spec, self.dataset, self.device = spec, dataset, device
+        layout = GradientLayout.DENSE if spec.train.table_optimizer is TableOptimizer.ADAM else GradientLayout.SPARSE
+        self.model = MultiEmbeddingModel(spec.model, dataset.manifest.vocabulary_sizes, layout).to(device)
+        self.optimizers = (
+            table_optimizer(self.model.tables.weight, spec.train, spec.model.num_sets),
+            torch.optim.Adam(
+                self.model.dense_parameters(),
+                lr=spec.train.learning_rate,
+                weight_decay=spec.train.weight_decay,
+                fused=True,
+            ),
+        )
+        splits = {name: dataset.split(name) for name in ("train", "valid", "test")}
+        splits["train"] = splits["train"].first(train_rows(dataset, spec.train))
+        self.splits = {name: split.resident(device) for name, split in splits.items()}
+        self.counts = dataset.counts()
+        self.losses = LossWindow(device)
+        self.history: tuple[Evaluation, ...] = ()
+        self.spectra: list[pa.Table] = []
+        self.best: State = {}
+        self.best_index = 0
+        self.step = self.epoch = self.batch = 0
+        self.train_seconds = self.other_seconds = 0.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether patience or the epochs are used up."""
+        stale = len(self.history) - 1 - self.best_index
+        return self.epoch >= self.spec.train.max_epochs or stale >= self.spec.train.patience
+
+    def train_until_evaluation(self) -> None:
+        """Optimizer steps up to the next evaluation point of this epoch."""
+        started = time.perf_counter()
+        train = self.spec.train
+        batches = trainable_batches(self.splits["train"].rows, train.batch_size)
+        stop = next_evaluation(self.batch, batches, train.evaluations_per_epoch)
+        self.model.train()
+        for batch in self.splits["train"].epoch(train.batch_size, self.spec.seed, self.epoch, self.batch):
+            self._optimize(batch)
+            if self.batch == stop:
+                break
+        if self.batch == batches:
+            self.epoch, self.batch = self.epoch + 1, 0
+        self.losses.check(self.step)
+        self.train_seconds += time.perf_counter() - started
+
+    def _optimize(self, batch: Batch) -> None:
+        """One step of all optimizers."""
+        with autocast(self.device, self.spec.train.precision):
+            logit_B = self.model(batch.ids_BN)
+        loss = binary_cross_entropy_with_logits(logit_B, batch.label_B)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        for optimizer in self.optimizers:
+            optimizer.step()
+        self.step, self.batch = self.step + 1, self.batch + 1
+        self.losses.add(loss.detach(), self.step)
+
+    def evaluate(self) -> Evaluation:
+        """Looks at the valid split and the tables; keeps the weights where the valid AUC is the best so far."""
+        started = time.perf_counter()
+        valid = score_predictions(*self._predict("valid"))
+        measured = self._measure()
+        batches = trainable_batches(self.splits["train"].rows, self.spec.train.batch_size)
+        evaluation = Evaluation(
+            step=self.step,
+            epoch=self.epoch + self.batch / batches,
+            train_loss=self.losses.take_mean(),
+            valid=valid,
+            collapse=measured.summary(),
+        )
+        self._remember(evaluation, measured)
+        self.other_seconds += time.perf_counter() - started
+        return evaluation
+
+    def _remember(self, evaluation: Evaluation, measured: CollapseMeasurement) -> None:
+        moment = "evaluation" if self.history else "initial"
+        names = [field.name for field in self.dataset.manifest.fields]
+        self.spectra.append(spectra_table([(moment, self.step, measured)], names))
+        self.history += (evaluation,)
+        # The initialised model is never the best one: it has learned nothing, however the valid split falls.
+        if len(self.history) <= 2 or evaluation.valid.auc > self.history[self.best_index].valid.auc:
+            self.best_index = len(self.history) - 1
+            self.best = {key: value.detach().to("cpu", copy=True) for key, value in self.model.state_dict().items()}
+
+    def _measure(self) -> CollapseMeasurement:
+        weight_VC = self.model.tables.weight.detach()
+        sizes = self.dataset.manifest.vocabulary_sizes
+        return measure_tables(weight_VC, sizes, self.spec.model.num_sets, self.counts)
+
+    def _predict(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Logits (float32) and labels of a whole split in its order, on the device."""
+        self.model.eval()
+        logits, labels = [], []
+        with torch.inference_mode(), autocast(self.device, self.spec.train.precision):
+            for batch in self.splits[split].in_order(EVALUATION_BATCH):
+                logits.append(self.model(batch.ids_BN).float())
+                labels.append(batch.label_B)
+        return torch.cat(logits), torch.cat(labels)
+
+    def state(self) -> State:
+        """Everything a restarted process needs to end with the same bits."""
+        return {
+            "trial_id": self.spec.trial_id,
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "best": self.best,
+            "best_index": self.best_index,
+            "position": [self.step, self.epoch, self.batch],
+            "seconds": [self.train_seconds, self.other_seconds],
+            "history": canonical_json(to_plain(self.history)),
+            "spectra": _table_bytes(pa.concat_tables(self.spectra)),
+            "cpu_rng": torch.get_rng_state(),
+            "device_rng": torch.cuda.get_rng_state(self.device) if self.device.type == "cuda" else None,
+        }
+
+    def restore(self, state: State) -> None:
+        """Goes on from a state of the same trial; DataError where it is another trial's."""
+        if state.get("trial_id") != self.spec.trial_id:
+            raise DataError(f"checkpoint of trial {state.get('trial_id')!r} found in place of {self.spec.trial_id!r}")
+        self.model.load_state_dict(state["model"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self.best, self.best_index = state["best"], state["best_index"]
+        self.step, self.epoch, self.batch = state["position"]
+        self.train_seconds, self.other_seconds = state["seconds"]
+        self.history = from_json(tuple[Evaluation, ...], state["history"], "the checkpoint's history")
+        self.spectra = [_bytes_table(state["spectra"])]
+        torch.set_rng_state(state["cpu_rng"])
+        if self.device.type == "cuda":
+            torch.cuda.set_rng_state(state["device_rng"], self.device)
+
+    def conclude(self, peak: MemoryPeak) -> TrainedTrial:
+        """Tests the best weights and gathers what the trial leaves behind."""
+        started = time.perf_counter()
+        self.model.load_state_dict(self.best)
+        logit_B, label_B = self._predict("test")
+        test = score_predictions(logit_B, label_B)
+        self.other_seconds += time.perf_counter() - started
+        return TrainedTrial(
+            result=self._result(test, peak),
+            spectra=_mark_best(pa.concat_tables(self.spectra), self.history[self.best_index].step),
+            test_logits=logit_B.cpu().numpy(),
+            test_labels=label_B.to("cpu", torch.uint8).numpy(),
+        )
+
+    def _result(self, test: Metrics, peak: MemoryPeak) -> TrialResult:
+        spec, best = self.spec, self.history[self.best_index]
+        cost = account(spec.model, spec.train, self.dataset.manifest.vocabulary_sizes)
+        return TrialResult(
+            trial_id=spec.trial_id,
+            valid=best.valid,
+            test=test,
+            collapse=best.collapse,
+            best_step=best.step,
+            steps=self.step,
+            history=self.history,
+            embed_dim=spec.model.embed_dim,
+            table_params=cost.table_params,
+            dense_params=cost.dense_params,
+            flops_per_sample=cost.flops_per_sample,
+            samples_per_second=self._samples_seen() / self.train_seconds,
+            seconds=self.train_seconds + self.other_seconds,
+            peak_memory_bytes=peak.read(),
+            device=torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
+        )
+
+    def _samples_seen(self) -> int:
+        rows = self.splits["train"].rows
+        return self.epoch * rows + self.batch * self.spec.train.batch_size
+
+
+def autocast(device: torch.device, precision: Precision) -> Any:
+    """Runs matrix products in bfloat16 for bf16; does nothing otherwise."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision is Precision.BF16)
+
+
+def _mark_best(spectra: pa.Table, best_step: int) -> pa.Table:
+    """Renames the moment of the best evaluation's rows to `best`."""
+    moments = [
+        "best" if step == best_step and moment == "evaluation" else moment
+        for step, moment in zip(spectra["step"].to_pylist(), spectra["moment"].to_pylist(), strict=True)
+    ]
+    return spectra.set_column(spectra.schema.get_field_index("moment"), "moment", pa.array(moments, pa.string()))
+
+
+def _table_bytes(table: pa.Table) -> torch.Tensor:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return torch.frombuffer(bytearray(sink.getvalue()), dtype=torch.uint8)
+
+
+def _bytes_table(data: torch.Tensor) -> pa.Table:
+    return pa.ipc.open_stream(data.numpy().tobytes()).read_all()
