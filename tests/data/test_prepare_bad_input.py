@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recscale.data import prepare as prepare_module
+from recscale.data import staging, vocabulary
 from recscale.data.options import PrepareOptions
 from recscale.data.prepare import prepare
 from recscale.data.sources.criteo import CriteoSource
@@ -221,6 +222,22 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch, step):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(prepare_module, step, interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(CriteoSource(tmp_path / "train.txt"), tmp_path / "dataset", PrepareOptions(min_count=1))
+    assert [path.name for path in tmp_path.iterdir()] == ["train.txt"]
+
+
+def test_an_interruption_while_values_are_counted_stays_one(tmp_path, monkeypatch):
+    (tmp_path / "train.txt").write_bytes(content(count=5000))
+    monkeypatch.setattr(staging, "CHUNK_ROWS_MAX", 100)
+    original = vocabulary.train_rows
+
+    def interrupted(chunk, placement):
+        if chunk.start > 0:
+            raise KeyboardInterrupt
+        return original(chunk, placement)
+
+    monkeypatch.setattr(vocabulary, "train_rows", interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(CriteoSource(tmp_path / "train.txt"), tmp_path / "dataset", PrepareOptions(min_count=1))
     assert [path.name for path in tmp_path.iterdir()] == ["train.txt"]

@@ -120,7 +120,7 @@ def _batches(connection: duckdb.DuckDBPyConnection, scan: Scan, part: Part) -> I
         selected.append(f"{scan.problem} AS problem")
     if scan.row is not None:
         selected.append(f"{scan.row} AS row")
-    rows = max(1000, min(CHUNK_ROWS_MAX, CHUNK_CELLS // len(selected)))
+    rows = max(1, min(CHUNK_ROWS_MAX, CHUNK_CELLS // len(selected)))
     query = f"SELECT {', '.join(selected)} FROM {part.relation}"
     yield from connection.sql(query).to_arrow_reader(rows)
 

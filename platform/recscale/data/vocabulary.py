@@ -95,12 +95,28 @@ class VocabularyBuilder:
 
     @contextmanager
     def _counts(self, index: int, rule: TokenRule) -> Iterator[None]:
-        """Lets DuckDB read every chunk's distinct values as `counts` (value, train, whole), made as they are read."""
-        batches = (self._chunk_counts(chunk, index, rule) for chunk in self.staged.chunks)
-        first = next(batches)
-        reader = pa.RecordBatchReader.from_batches(first.schema, itertools.chain([first], batches))
+        """Lets DuckDB read every chunk's distinct values as `counts` (value, train, whole), made as they are read.
+
+        What goes wrong in the making, an interruption too, comes out as itself and not as an error of DuckDB's.
+        """
+        failures: list[BaseException] = []
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            try:
+                yield from (self._chunk_counts(chunk, index, rule) for chunk in self.staged.chunks[1:])
+            except BaseException as error:
+                failures.append(error)
+                raise
+
+        first = self._chunk_counts(self.staged.chunks[0], index, rule)
+        reader = pa.RecordBatchReader.from_batches(first.schema, itertools.chain([first], batches()))
         self.connection.register("counts", reader)
-        yield
+        try:
+            yield
+        except duckdb.Error:
+            if failures:
+                raise failures[0] from None
+            raise
         self.connection.unregister("counts")
 
     def _chunk_counts(self, chunk: Chunk, index: int, rule: TokenRule) -> pa.RecordBatch:

@@ -1,7 +1,10 @@
 from itertools import chain
 
+import duckdb
 import pytest
 
+from recscale.data import prepare
+from recscale.data.options import PrepareOptions
 from recscale.data.sources.movielens import HEADER, MovielensSource
 from recscale.errors import DataError
 
@@ -63,3 +66,22 @@ def test_a_folder_without_ratings_is_refused(write, prepared):
 def test_a_file_of_another_layout_is_refused(write, prepared):
     with pytest.raises(DataError, match=r"other.csv, row 1: got 'a,b,c', expected the header userId"):
         prepared(MovielensSource(write("other.csv", "a,b,c\n1,2,3\n")))
+
+
+def _connect(connect, threads, config):
+    return connect(config={**config, "threads": threads})
+
+
+def test_movies_joined_by_several_threads_keep_the_order_of_rows(write, tmp_path, monkeypatch):
+    lines = "".join(f"{n % 5003},{n % 977},{n % 10 / 2},{n}\n" for n in range(400_000))
+    folder = write("ml/ratings.csv", f"{HEADER}\n{lines}").parent
+    write("ml/movies.csv", "movieId,title,genres\n" + "".join(f"{n},t,g{n % 7}|x\n" for n in range(900)))
+    connect = duckdb.connect
+    fingerprints = set()
+    for threads in (1, 4):
+        monkeypatch.setattr(
+            prepare.duckdb, "connect", lambda config, n=threads: connect(config={**config, "threads": n})
+        )
+        made = prepare.prepare(MovielensSource(folder), tmp_path / f"by_{threads}", PrepareOptions())
+        fingerprints.add(made.fingerprint)
+    assert len(fingerprints) == 1

@@ -72,8 +72,9 @@ def _pairs(file: Path) -> str:
 
 def _problem(fields: int) -> str:
     wrong = "list_filter(pairs[2:], lambda pair: NOT regexp_full_match(pair, '[0-9]+:1(\\.0*)?'))"
+    label = "concat('label is ''', pairs[1], ''', expected 0 or 1, or -1 and 1')"
     return (
-        f"CASE WHEN pairs[1] NOT IN ({LABELS}) THEN concat('label is ''', pairs[1], ''', expected 0 or 1, or -1 and 1') "
+        f"CASE WHEN pairs[1] NOT IN ({LABELS}) THEN {label} "
         f"WHEN len(pairs) <> {fields + 1} THEN concat('got ', len(pairs) - 1, ' pairs, expected {fields}') "
         f"WHEN len({wrong}) > 0 THEN concat('got ''', ({wrong})[1], ''', expected id:1') END"
     )
