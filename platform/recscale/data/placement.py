@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from recscale.data.manifest import SPLIT_NAMES
 from recscale.data.permutation import RowPermutation
-from recscale.data.sources.scan import reading
+from recscale.data.refusals import reading
 from recscale.data.staging import Chunk, Staged
 from recscale.errors import DataError
 

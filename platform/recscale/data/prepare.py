@@ -18,8 +18,9 @@ from tqdm import tqdm
 from recscale.data.manifest import SPLIT_NAMES, Manifest, SourceInfo
 from recscale.data.options import Duplicates, PrepareOptions, as_text
 from recscale.data.placement import Placement, kept_rows, place_at_random, place_by_source, places, repeated_rows
+from recscale.data.refusals import reading
 from recscale.data.shuffle import OrderedRows, Shuffler
-from recscale.data.sources.scan import Scan, Source, reading
+from recscale.data.sources.scan import Scan, Source
 from recscale.data.staging import Staged, stage
 from recscale.data.vocabulary import Vocabulary, VocabularyBuilder
 from recscale.data.writer import SPILL_NAME, DatasetWriter

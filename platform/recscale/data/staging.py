@@ -18,8 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from tqdm import tqdm
 
+from recscale.data.refusals import reading
 from recscale.data.rejects import SAMPLE_ROWS, Reject, Rejects, csv_rejects, merged
-from recscale.data.sources.scan import Column, ColumnKind, Part, Scan, reading, split_number
+from recscale.data.sources.scan import Column, ColumnKind, Part, Scan, split_number
 from recscale.errors import DataError
 
 CHUNK_CELLS = 20_000_000

@@ -17,7 +17,8 @@ from recscale.data.encoding import TokenRule, as_is, hash_ids, log_squared, quan
 from recscale.data.manifest import FieldInfo
 from recscale.data.options import NumericEncoding, PrepareOptions, VocabularyFrom
 from recscale.data.placement import Placement, kept_rows, train_rows
-from recscale.data.sources.scan import Column, ColumnKind, reading
+from recscale.data.refusals import reading
+from recscale.data.sources.scan import Column, ColumnKind
 from recscale.data.staging import Chunk, Staged
 
 

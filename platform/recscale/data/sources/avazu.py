@@ -1,16 +1,19 @@
 """Avazu's click logs: comma-separated with a header: id, click, hour (YYMMDDHH), C1, ..., C21."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar
-
-import duckdb
+from typing import TYPE_CHECKING, ClassVar
 
 from recscale.data.sources.delimited import LABEL_TYPE, Layout, delimited_part, label_sql
 from recscale.data.sources.files import checked_text_file, first_line, input_files
 from recscale.data.sources.scan import Column, ColumnKind, Scan, name
 from recscale.errors import DataError
+
+if TYPE_CHECKING:
+    import duckdb
 
 PLAIN = (
     *("C1", "banner_pos", "site_id", "site_domain", "site_category", "app_id", "app_domain", "app_category"),

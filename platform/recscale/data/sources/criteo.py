@@ -1,14 +1,17 @@
 """Criteo's click logs: tab-separated lines without a header: label, 13 integers, 26 hexadecimal ids."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
-
-import duckdb
+from typing import TYPE_CHECKING, ClassVar
 
 from recscale.data.sources.delimited import LABEL_TYPE, Layout, delimited_part, label_sql
 from recscale.data.sources.files import checked_text_file, input_files
 from recscale.data.sources.scan import Column, ColumnKind, Scan, name
+
+if TYPE_CHECKING:
+    import duckdb
 
 INTEGERS = tuple(f"I{number}" for number in range(1, 14))
 CATEGORIES = tuple(f"C{number}" for number in range(1, 27))

@@ -1,11 +1,15 @@
 """What kind a table's column is where the user does not say."""
 
-from collections.abc import Sequence
+from __future__ import annotations
 
-import duckdb
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from recscale.data.sources.scan import ColumnKind, name
 from recscale.data.sources.tabular import TableFile
+
+if TYPE_CHECKING:
+    import duckdb
 
 DISTINCT_MIN = 1000
 ROWS_PER_VALUE_MAX = 4

@@ -1,16 +1,19 @@
 """libsvm and libFM lines, `label id:1 id:1 ...`: the n-th pair of every line belongs to field n."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar
-
-import duckdb
+from typing import TYPE_CHECKING, ClassVar
 
 from recscale.data.sources.files import checked_text_file, first_line
 from recscale.data.sources.presplit import split_files
 from recscale.data.sources.scan import Column, ColumnKind, Part, Scan, text
 from recscale.errors import DataError
+
+if TYPE_CHECKING:
+    import duckdb
 
 LINE = "trim(regexp_replace(split_part(coalesce(line, ''), '#', 1), '\\s+', ' ', 'g'))"
 LABELS = "'0', '1', '-1', '+1', '0.0', '1.0', '-1.0'"

@@ -1,19 +1,23 @@
 """MovieLens ratings: ratings.csv (ml-latest, ml-20m, ml-25m), ratings.dat (ml-1m, ml-10m), u.data (ml-100k)."""
 
+from __future__ import annotations
+
 import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import duckdb
 import pyarrow as pa
 
 from recscale.data.sources.delimited import Layout, delimited_part
 from recscale.data.sources.files import checked_text_file, first_line, open_text
 from recscale.data.sources.scan import Column, ColumnKind, Scan
 from recscale.errors import DataError
+
+if TYPE_CHECKING:
+    import duckdb
 
 RATINGS = ("ratings.csv", "ratings.dat", "u.data")
 MOVIES = ("movies.csv", "movies.dat")

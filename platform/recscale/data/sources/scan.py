@@ -1,16 +1,16 @@
 """What every raw format gives to the preparation: files to scan with SQL, and the columns that become fields."""
 
-import contextlib
-from collections.abc import Iterator
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import ClassVar, Protocol
-
-import duckdb
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from recscale.data.manifest import SPLIT_NAMES
-from recscale.errors import DataError
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 class ColumnKind(StrEnum):
@@ -98,18 +98,3 @@ def text(value: str) -> str:
 def name(identifier: str) -> str:
     """An SQL identifier."""
     return '"' + identifier.replace('"', '""') + '"'
-
-
-@contextlib.contextmanager
-def reading(what: str) -> Iterator[None]:
-    """Turns what DuckDB refuses into one DataError that names the source or the step."""
-    try:
-        yield
-    except duckdb.OutOfMemoryException as error:
-        raise DataError(f"{what}: {_first_line(error)}; free disk space or raise --memory-limit") from error
-    except duckdb.Error as error:
-        raise DataError(f"{what}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

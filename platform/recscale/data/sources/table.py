@@ -1,10 +1,10 @@
 """Any table with a label column: CSV, TSV, Parquet or Arrow, with inferred or named columns and optional own splits."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
-
-import duckdb
+from typing import TYPE_CHECKING, ClassVar
 
 from recscale.data.sources.cells import (
     label_cell,
@@ -20,6 +20,9 @@ from recscale.data.sources.presplit import split_files
 from recscale.data.sources.scan import Column, ColumnKind, Scan
 from recscale.data.sources.tabular import TableFile, open_table
 from recscale.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    import duckdb
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,12 @@
 """One table file of any kind: its columns, and how to select from it."""
 
+from __future__ import annotations
+
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import duckdb
 import pyarrow as pa
 import pyarrow.dataset as ds
 
@@ -12,6 +14,9 @@ from recscale.data.sources.delimited import LABEL_TYPE, Layout, delimited_part
 from recscale.data.sources.files import checked_text_file, first_line
 from recscale.data.sources.scan import Part, name, text
 from recscale.errors import DataError
+
+if TYPE_CHECKING:
+    import duckdb
 
 BINARY_FORMATS = {".parquet": "parquet", ".pq": "parquet", ".arrow": "ipc", ".feather": "ipc", ".ipc": "ipc"}
 
