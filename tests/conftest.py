@@ -4,9 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from recscale.data.reader import Dataset
 from recscale.data.synthetic import write_synthetic
+
+# No test of ours fails by the clock: a shared machine may stand still at any moment.
+settings.register_profile("recscale", deadline=None)
+settings.load_profile("recscale")
 
 
 @pytest.fixture(scope="session")
