@@ -41,6 +41,49 @@ class Precision(StrEnum):
     TF32 = "tf32"
 
 
+class Decay(StrEnum):
+    """What weight decay does: L2 in the gradient, as the paper's protocol has it, or decoupled from it (AdamW)."""
+
+    COUPLED = "coupled"
+    DECOUPLED = "decoupled"
+
+
+class Sharing(StrEnum):
+    """What the embedding sets have in common; separate is multi-embedding as the paper proposes it."""
+
+    SEPARATE = "separate"
+    """Every set has its own tables and its own interaction."""
+    SHARED_INTERACTION = "shared_interaction"
+    """Every set has its own tables, one interaction serves them all."""
+    SHARED_TABLES = "shared_tables"
+    """One set of tables of the whole budget, read by `num_sets` interactions."""
+
+
+class Combination(StrEnum):
+    """How the sets become one logit."""
+
+    MEAN_FEATURES = "mean_features"
+    """The mean of hidden features goes to the head (Guo et al. 2024)."""
+    MEAN_LOGITS = "mean_logits"
+    """The head scores every set by itself; the mean of the logits."""
+    CONCATENATION = "concatenation"
+    """The head reads the hidden features of all sets side by side."""
+
+
+class Penalty(StrEnum):
+    """A term added to the training loss; definitions at recscale.collapse.penalties."""
+
+    NONE = "none"
+    ORTHOGONALITY = "orthogonality"
+    """Cross blocks become scaled rotations (Evidence III)."""
+    PATTERN_ALIGNMENT = "pattern_alignment"
+    """The sets' interaction patterns become alike."""
+    SUBSPACE_SIMILARITY = "subspace_similarity"
+    """The sets' embeddings of a batch span unlike subspaces."""
+    SPECTRUM_FLATTENING = "spectrum_flattening"
+    """The singular values of every table become alike."""
+
+
 class Arm(StrEnum):
     """The two ways to spend an embedding budget; num_sets = 1 is single-embedding."""
 
@@ -67,9 +110,19 @@ class ModelSettings:
     dropout: float = 0.2
     """Dropout probability after every hidden layer."""
     cross_layers: int = 4
-    """Cross layers of dcnv2."""
+    """Cross layers of dcn, dcnv2 and gdcn."""
     cin_sizes: tuple[int, ...] = (16, 16)
     """Feature maps per layer of xdeepfm's compressed interaction network."""
+    block_layers: int = 2
+    """Stacked blocks of autoint, wukong, rankmixer and zenith."""
+    attention_heads: int = 2
+    """Attention heads of autoint and zenith."""
+    tokens: int = 8
+    """Tokens that rankmixer and zenith mix; features that each wukong block puts out."""
+    sharing: Sharing = Sharing.SEPARATE
+    """separate | shared_interaction | shared_tables: what embedding sets have in common."""
+    combination: Combination = Combination.MEAN_FEATURES
+    """mean_features | mean_logits | concatenation: how embedding sets become one logit."""
 
 
 @dataclass(frozen=True)
@@ -89,16 +142,21 @@ class ModelSpec(ModelSettings):
 
     @property
     def embed_dim(self) -> int:
-        """K = base_dim * scale / num_sets; a ConfigError where that is not a positive integer."""
+        """K = base_dim * scale / table_sets; a ConfigError where that is not a positive integer."""
         budget = self.base_dim * self.scale
-        dim = round(budget / self.num_sets)
-        if dim < 1 or not math.isclose(dim * self.num_sets, budget, rel_tol=1e-9):
+        dim = round(budget / self.table_sets)
+        if dim < 1 or not math.isclose(dim * self.table_sets, budget, rel_tol=1e-9):
             raise ConfigError(
-                f"{self.family} at scale {self.scale:g} with {self.num_sets} sets: the budget base_dim * scale = "
-                f"{self.base_dim} * {self.scale:g} = {budget:g} does not divide into {self.num_sets} sets of a whole "
+                f"{self.family} at scale {self.scale:g} with {self.table_sets} sets: the budget base_dim * scale = "
+                f"{self.base_dim} * {self.scale:g} = {budget:g} does not divide into {self.table_sets} sets of a whole "
                 f"embed_dim; choose a scale, base_dim or num_sets so that it does"
             )
         return dim
+
+    @property
+    def table_sets(self) -> int:
+        """Sets of tables: num_sets, or one where all interactions read the same."""
+        return 1 if self.sharing is Sharing.SHARED_TABLES else self.num_sets
 
     @property
     def arm(self) -> Arm:
@@ -115,7 +173,9 @@ class TrainSpec:
     learning_rate: float = 1e-3
     """Adam's learning rate, for dense parameters and tables alike."""
     weight_decay: float = 1e-6
-    """L2 added to the gradient; with a lazy table optimizer only of rows that the batch touches."""
+    """Weight decay; with a lazy table optimizer only of rows that the batch touches."""
+    decay: Decay = Decay.COUPLED
+    """coupled: L2 added to the gradient; decoupled: weights shrink by learning_rate * weight_decay each step."""
     table_optimizer: TableOptimizer = TableOptimizer.LAZY_ADAM
     """adam | lazy_adam | rowwise_adagrad."""
     precision: Precision = Precision.FP32
@@ -128,6 +188,10 @@ class TrainSpec:
     """Share of the train split that is trained on: its first rows, which preparation shuffled."""
     patience: int = 3
     """Evaluations without a better valid AUC before training stops; the best weights are tested."""
+    penalty: Penalty = Penalty.NONE
+    """none | orthogonality | pattern_alignment | subspace_similarity | spectrum_flattening."""
+    penalty_weight: float | None = None
+    """Weight of the penalty. None: the paper's, or the middle of its range."""
 
 
 PAPER_TRAINING = TrainSpec(table_optimizer=TableOptimizer.ADAM)

@@ -154,13 +154,13 @@ def test_any_number_of_hidden_layers(make_model, ids_BN, family, hidden_sizes):
 
 
 LINEAR_FAMILY = """
-from recscale.models.families import Family
+from recscale.models.families import Family, Interaction
 from recscale.models.layers import MLPHead, SetLinear
-from torch import nn
 
-class Linear(nn.Module):
+class Linear(Interaction):
     def __init__(self, spec, num_fields):
         super().__init__()
+        self.widths = (spec.hidden_sizes[0],)
         self.map = SetLinear(spec.num_sets, num_fields * spec.embed_dim, spec.hidden_sizes[0])
 
     def forward(self, emb_MBNK):

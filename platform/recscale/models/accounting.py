@@ -67,7 +67,7 @@ def account(spec: ModelSpec, train: TrainSpec, vocabulary_sizes: tuple[int, ...]
         table=table_params * FLOAT_BYTES,
         table_states=_state_params(table_params, model.tables.embed_dim, optimizer) * FLOAT_BYTES,
         touched_share=_touched_share(vocabulary_sizes, rows, optimizer),
-        gathered=rows * len(vocabulary_sizes) * spec.num_sets * spec.embed_dim * FLOAT_BYTES,
+        gathered=rows * len(vocabulary_sizes) * model.tables.weight.shape[1] * FLOAT_BYTES,
         ids=rows * len(vocabulary_sizes) * INDEX_BYTES,
         dense=dense_params * FLOAT_BYTES,
         activations=_activation_bytes(model, rows),

@@ -1,6 +1,8 @@
-"""A family is one module that defines FAMILY: how sets interact, and the head that turns their mean into a logit.
+"""A family is one module that defines FAMILY: how fields interact within a set, and the head after the sets are joined.
 
 A new family is a new file in recscale/models/interactions, or a module of the user's own; nothing else changes.
+
+Legend: M embedding sets, B batch, N fields, K columns that a set has per id, J columns of a block.
 """
 
 import importlib
@@ -8,11 +10,35 @@ import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from recscale.errors import ConfigError
 from recscale.models import interactions
 from recscale.records import ModelSpec
+
+
+def _one_vector(num_fields: int) -> int:
+    return 1
+
+
+class Interaction(nn.Module):
+    """What turns the embeddings of every set into hidden features: emb_MBNK -> streams, each [M, B, width]."""
+
+    widths: tuple[int, ...]
+    """Features of each stream."""
+
+    def cross_blocks(self) -> Tensor | None:
+        """Blocks [M, N, N, J, K], entry (m, i, j) is W_{i->j}: E_i^{->j} = E_i W_{i->j}^T is what field i shows to j.
+
+        None where the family has no such blocks.
+        """
+        return None
+
+    def patterns(self) -> Tensor | None:
+        """How strongly field i meets field j, [M, N, N]: ||W_{i->j}||_F, or the family's own weights; None without."""
+        blocks_MNNJK = self.cross_blocks()
+        return None if blocks_MNNJK is None else torch.linalg.matrix_norm(blocks_MNNJK)
 
 
 @dataclass(frozen=True)
@@ -21,14 +47,27 @@ class Family:
 
     name: str
     """The name in a ModelSpec and in every report."""
-    build_interaction: Callable[[ModelSpec, int], nn.Module]
-    """(spec, number of fields N) -> module: emb_MBNK -> tuple of streams, each [M, B, H]."""
-    build_head: Callable[[ModelSpec], nn.Module]
-    """spec -> module: tuple of streams averaged over sets, each [B, H] -> logit_B."""
+    build_interaction: Callable[[ModelSpec, int], Interaction]
+    """(spec, number of fields N) -> module: emb_MBNK -> tuple of streams, each [M, B, width]."""
+    build_head: Callable[[ModelSpec, tuple[int, ...]], nn.Module]
+    """(spec, width of each stream) -> module: tuple of streams joined over sets, each [B, width] -> logit_B."""
     base_dim: int = 10
     """Embedding budget at scale 1 in the paper's protocol."""
+    vectors_per_id: Callable[[int], int] = _one_vector
+    """Number of fields N -> vectors of embed_dim entries that a set holds per id, side by side as one longer K."""
     variants_differ: str = ""
     """How `paper` and `fair` differ; empty where they are the same model."""
+
+
+def built_interaction(family: Family, spec: ModelSpec, num_fields: int) -> Interaction:
+    """The family's interaction; ConfigError where it does not say how wide its streams are."""
+    interaction = family.build_interaction(spec, num_fields)
+    if not isinstance(getattr(interaction, "widths", None), tuple):
+        raise ConfigError(
+            f"family {family.name!r}: its interaction {type(interaction).__name__} has no widths; derive it from "
+            f"recscale.models.families.Interaction and set self.widths = (features of each stream, ...)"
+        )
+    return interaction
 
 
 def family_names() -> tuple[str, ...]:

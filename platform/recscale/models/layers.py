@@ -63,14 +63,16 @@ class SetMLP(nn.Sequential):
 
 
 class MLPHead(nn.Module):
-    """Shared layers after the mean over sets: hidden_sizes[1:], then one logit per row."""
+    """Shared layers after the sets are joined: hidden_sizes[1:], then one logit per row."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, widths: tuple[int, ...]) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for inputs, outputs in zip(spec.hidden_sizes, spec.hidden_sizes[1:], strict=False):
+        (inputs,) = widths
+        for outputs in spec.hidden_sizes[1:]:
             layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(spec.dropout)]
-        self.layers = nn.Sequential(*layers, nn.Linear(spec.hidden_sizes[-1], 1))
+            inputs = outputs
+        self.layers = nn.Sequential(*layers, nn.Linear(inputs, 1))
 
     def forward(self, streams: tuple[Tensor, ...]) -> Tensor:
         """logit_B of the only stream."""

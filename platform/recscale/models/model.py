@@ -8,7 +8,8 @@ from collections.abc import Iterator, Sequence
 from torch import Tensor, nn
 
 from recscale.errors import ConfigError
-from recscale.models.families import get_family
+from recscale.models.families import built_interaction, get_family
+from recscale.models.sets import interact, interaction_spec, join, joined_widths
 from recscale.models.tables import EmbeddingTables, GradientLayout
 from recscale.records import ModelSpec
 
@@ -25,16 +26,21 @@ class MultiEmbeddingModel(nn.Module):
         check_spec(spec)
         super().__init__()
         family = get_family(spec.family)
+        num_fields = len(vocabulary_sizes)
+        columns = spec.embed_dim * family.vectors_per_id(num_fields)
         self.spec = spec
-        self.tables = EmbeddingTables(vocabulary_sizes, spec.num_sets, spec.embed_dim, gradient_layout)
-        self.interaction = family.build_interaction(spec, len(vocabulary_sizes))
-        self.head = family.build_head(spec)
+        self.tables = EmbeddingTables(vocabulary_sizes, spec.table_sets, columns, gradient_layout)
+        self.interaction = built_interaction(family, interaction_spec(spec), num_fields)
+        self.head = family.build_head(spec, joined_widths(self.interaction.widths, spec))
 
     def forward(self, ids_BN: Tensor) -> Tensor:
         """logit_B in float32, under autocast too; no sigmoid."""
-        streams_MBH: tuple[Tensor, ...] = self.interaction(self.tables(ids_BN))
-        logit_B: Tensor = self.head(tuple(stream_MBH.mean(0) for stream_MBH in streams_MBH))
-        return logit_B.float()
+        return self.score(self.tables(ids_BN))
+
+    def score(self, emb_MBNK: Tensor) -> Tensor:
+        """logit_B of a batch's vectors, as the tables give them."""
+        streams_MBH = interact(self.interaction, emb_MBNK, self.spec)
+        return join(self.head, streams_MBH, self.spec.combination).float()
 
     def dense_parameters(self) -> Iterator[nn.Parameter]:
         """Every parameter but the table."""
@@ -50,6 +56,9 @@ def check_spec(spec: ModelSpec) -> None:
         ("dropout", spec.dropout, 0 <= spec.dropout < 1, "a probability from 0 to below 1"),
         ("hidden_sizes", spec.hidden_sizes, _positive(spec.hidden_sizes), "one or more widths of 1 or more"),
         ("cross_layers", spec.cross_layers, spec.cross_layers >= 1, "1 or more"),
+        ("block_layers", spec.block_layers, spec.block_layers >= 1, "1 or more"),
+        ("attention_heads", spec.attention_heads, spec.attention_heads >= 1, "1 or more"),
+        ("tokens", spec.tokens, spec.tokens >= 1, "1 or more"),
         ("cin_sizes", spec.cin_sizes, _positive(spec.cin_sizes), "one or more layers of 1 or more feature maps"),
     )
     for name, got, holds, expected in expectations:

@@ -66,7 +66,7 @@ class TrainingRun:
         layout = GradientLayout.DENSE if spec.train.table_optimizer is TableOptimizer.ADAM else GradientLayout.SPARSE
         self.model = MultiEmbeddingModel(spec.model, dataset.manifest.vocabulary_sizes, layout).to(device)
         self.optimizers = (
-            table_optimizer(self.model.tables.weight, spec.train, spec.model.num_sets),
+            table_optimizer(self.model.tables.weight, spec.train, spec.model.table_sets),
             torch.optim.Adam(
                 self.model.dense_parameters(),
                 lr=spec.train.learning_rate,
@@ -151,7 +151,7 @@ class TrainingRun:
     def _measure(self) -> CollapseMeasurement:
         weight_VC = self.model.tables.weight.detach()
         sizes = self.dataset.manifest.vocabulary_sizes
-        return measure_tables(weight_VC, sizes, self.spec.model.num_sets, self.counts)
+        return measure_tables(weight_VC, sizes, self.spec.model.table_sets, self.counts)
 
     def _predict(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (float32) and labels of a whole split in its order, on the device."""

@@ -6,16 +6,17 @@ Legend: M embedding sets, B batch, N fields, K embedding dimension per set, I = 
 import torch
 from torch import Tensor, nn
 
-from recscale.models.families import Family
+from recscale.models.families import Family, Interaction
 from recscale.models.layers import MLPHead, SetLinear, SetProjection, flat_fields
 from recscale.records import ModelSpec
 
 
-class DCNv2Interaction(nn.Module):
+class DCNv2Interaction(Interaction):
     """x_{l+1} = x_0 * (W_l x_l + b_l) + x_l over the concatenation, then the projection."""
 
     def __init__(self, spec: ModelSpec, num_fields: int) -> None:
         super().__init__()
+        self.widths = (spec.hidden_sizes[0],)
         self.num_fields = num_fields
         inputs = num_fields * spec.embed_dim
         self.cross = nn.ModuleList(SetLinear(spec.num_sets, inputs, inputs) for _ in range(spec.cross_layers))

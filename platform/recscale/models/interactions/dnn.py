@@ -3,18 +3,19 @@
 Legend: M embedding sets, B batch, N fields, K embedding dimension per set, H hidden.
 """
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from recscale.models.families import Family
+from recscale.models.families import Family, Interaction
 from recscale.models.layers import MLPHead, SetProjection, flat_fields
 from recscale.records import ModelSpec
 
 
-class DNNInteraction(nn.Module):
+class DNNInteraction(Interaction):
     """Concatenation and projection."""
 
     def __init__(self, spec: ModelSpec, num_fields: int) -> None:
         super().__init__()
+        self.widths = (spec.hidden_sizes[0],)
         inputs = num_fields * spec.embed_dim
         self.projection = SetProjection(spec.num_sets, inputs, spec.hidden_sizes[0], spec.dropout)
 

@@ -7,16 +7,17 @@ import math
 
 from torch import Tensor, nn
 
-from recscale.models.families import Family
+from recscale.models.families import Family, Interaction
 from recscale.models.layers import SetMLP, flat_fields
 from recscale.records import ModelSpec
 
 
-class FinalMLPInteraction(nn.Module):
+class FinalMLPInteraction(Interaction):
     """Two streams, each a whole MLP per set over the concatenated embeddings."""
 
     def __init__(self, spec: ModelSpec, num_fields: int) -> None:
         super().__init__()
+        self.widths = (spec.hidden_sizes[-1],) * 2
         inputs = num_fields * spec.embed_dim
         self.streams = nn.ModuleList(SetMLP(spec.num_sets, inputs, spec.hidden_sizes, spec.dropout) for _ in range(2))
 
@@ -29,14 +30,14 @@ class FinalMLPInteraction(nn.Module):
 class BilinearFusion(nn.Module):
     """logit = b + w1 . o1 + w2 . o2 + o1^T W o2 (eq. 9 of the source, one head)."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, widths: tuple[int, ...]) -> None:
         super().__init__()
-        width = spec.hidden_sizes[-1]
-        self.first = nn.Linear(width, 1)
-        self.second = nn.Linear(width, 1, bias=False)
-        self.bilinear = nn.Linear(width, width, bias=False)
-        # Xavier-normal of the map o1 x o2 -> 1 logit, width**2 inputs: torch's own bound would start logits at +-6.
-        nn.init.normal_(self.bilinear.weight, std=math.sqrt(2 / (width**2 + 1)))
+        first, second = widths
+        self.first = nn.Linear(first, 1)
+        self.second = nn.Linear(second, 1, bias=False)
+        self.bilinear = nn.Linear(second, first, bias=False)
+        # Xavier-normal of the map o1 x o2 -> 1 logit, of all pairs: torch's own bound would start logits at +-6.
+        nn.init.normal_(self.bilinear.weight, std=math.sqrt(2 / (first * second + 1)))
 
     def forward(self, streams: tuple[Tensor, Tensor]) -> Tensor:
         """logit_B; `bilinear` maps o2 to W o2."""

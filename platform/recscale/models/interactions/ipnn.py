@@ -4,20 +4,21 @@ Legend: M embedding sets, B batch, N fields, K embedding dimension per set, P pa
 """
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from recscale.models.families import Family
+from recscale.models.families import Family, Interaction
 from recscale.models.layers import MLPHead, SetProjection, flat_fields, pair_indices
 from recscale.records import Arm, ModelSpec, Variant
 
 
-class IPNNInteraction(nn.Module):
+class IPNNInteraction(Interaction):
     """Products <e_i, e_j> of i < j, after the embeddings themselves where the variant says so, and the projection."""
 
     pair_positions: Tensor
 
     def __init__(self, spec: ModelSpec, num_fields: int) -> None:
         super().__init__()
+        self.widths = (spec.hidden_sizes[0],)
         left_P, right_P = pair_indices(num_fields)
         self.register_buffer("pair_positions", left_P * num_fields + right_P, persistent=False)
         self.feeds_embeddings = spec.variant is Variant.FAIR or spec.arm is Arm.SINGLE

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from recscale.models.families import Family
+from recscale.models.families import Family, Interaction
 from recscale.models.layers import MLPHead, SetProjection, pair_indices
 from recscale.records import ModelSpec, Variant
 
@@ -43,11 +43,12 @@ class FullWeights(nn.Module):
         return self.weight
 
 
-class NFwFMInteraction(nn.Module):
+class NFwFMInteraction(Interaction):
     """h = sum_ij r_ij (e_i * e_j) in R^K, then the projection."""
 
     def __init__(self, spec: ModelSpec, num_fields: int) -> None:
         super().__init__()
+        self.widths = (spec.hidden_sizes[0],)
         weights = FullWeights if spec.variant is Variant.PAPER else PairWeights
         self.field_weights = weights(spec.num_sets, num_fields)
         self.projection = SetProjection(spec.num_sets, spec.embed_dim, spec.hidden_sizes[0], spec.dropout)
@@ -59,6 +60,11 @@ class NFwFMInteraction(nn.Module):
         partners_MNC = torch.bmm(self.field_weights(), emb_MNC)
         pooled_MBK = (emb_MNC * partners_MNC).sum(1).view(sets, rows, dim)
         return (self.projection(pooled_MBK),)
+
+    def patterns(self) -> Tensor:
+        """The field weights r_MNN."""
+        r_MNN: Tensor = self.field_weights()
+        return r_MNN
 
 
 def _field_weights(*shape: int, num_fields: int) -> Tensor:

@@ -9,7 +9,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from recscale.models.families import Family
+from recscale.models.families import Family, Interaction
 from recscale.models.layers import MLPHead, SetProjection, flat_fields
 from recscale.records import ModelSpec
 
@@ -36,11 +36,12 @@ class CINLayer(nn.Module):
         return y_MJC
 
 
-class XDeepFMInteraction(nn.Module):
+class XDeepFMInteraction(Interaction):
     """Two streams: every CIN layer's maps summed over K, and the DNN's projection."""
 
     def __init__(self, spec: ModelSpec, num_fields: int) -> None:
         super().__init__()
+        self.widths = (sum(spec.cin_sizes), spec.hidden_sizes[0])
         maps = (num_fields, *spec.cin_sizes)
         self.cin = nn.ModuleList(
             CINLayer(spec.num_sets, maps[i], num_fields, maps[i + 1]) for i in range(len(spec.cin_sizes))
@@ -68,10 +69,11 @@ class XDeepFMInteraction(nn.Module):
 class XDeepFMHead(nn.Module):
     """logit = linear(CIN features) + MLP(DNN stream)."""
 
-    def __init__(self, spec: ModelSpec) -> None:
+    def __init__(self, spec: ModelSpec, widths: tuple[int, ...]) -> None:
         super().__init__()
-        self.linear = nn.Linear(sum(spec.cin_sizes), 1)
-        self.mlp = MLPHead(spec)
+        maps, hidden = widths
+        self.linear = nn.Linear(maps, 1)
+        self.mlp = MLPHead(spec, (hidden,))
 
     def forward(self, streams: tuple[Tensor, Tensor]) -> Tensor:
         """logit_B."""
