@@ -149,13 +149,13 @@ def report(study: Positional[str], storage: Path = Path("runs")) -> int:
         study: Name of a study in the storage, or its folder.
         storage: Folder that keeps the studies.
     """
-    from dashboards.scaling import write_study_report
+    from dashboards.pages import write_page
     from recscale.study.results import write_results
     from recscale.study.study import find_study, read_study
 
     found = read_study(find_study(study, storage))
     write_results(found)
-    print(write_study_report(found.folder))
+    print(write_page(found.spec.recipe, found.folder))
     return 0
 
 

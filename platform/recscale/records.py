@@ -223,6 +223,8 @@ class StudySpec:
 
     name: str
     """Folder of the study inside the storage, and its MLflow run's name."""
+    recipe: str
+    """The question it asks: a file of studies/, and the page that answers it."""
     dataset: DatasetRef
     """The data every trial reads."""
     trials: tuple[TrialSpec, ...]

@@ -63,7 +63,7 @@ def study(tmp_path: Path, small_dataset: Dataset, grid: Grid) -> Study:
     """The study of the grid, nothing of it run."""
     trials = resolve(grid, small_dataset.manifest.fingerprint).trials
     costs = tuple(account(spec.model, spec.train, small_dataset.manifest.vocabulary_sizes) for spec in trials)
-    spec = StudySpec("quick", small_dataset.ref(), trials)
+    spec = StudySpec("quick", "scaling", small_dataset.ref(), trials)
     return Study(spec, costs, (), (("command", "made by a test"),), str(tmp_path))
 
 

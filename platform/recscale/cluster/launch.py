@@ -1,7 +1,7 @@
 """From a grid to a finished study: plan, connect, run, write the outputs. What every recipe in studies/ calls."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from recscale.cluster.shares import ClusterInfo, NodeShape, Share, check_shares,
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError
 from recscale.records import StudySpec
-from recscale.study.grid import Grid, resolve
+from recscale.study.grid import Grid, resolve_all
 from recscale.study.plan import Plan, make_plan, measure_machine
 from recscale.study.plan_text import plan_text
 from recscale.study.provenance import gather_provenance
@@ -47,11 +47,16 @@ class LaunchOptions:
     """Restarts of a trial whose process died; it goes on from its checkpoint."""
 
 
-def launch(name: str, dataset: Dataset, grid: Grid, options: LaunchOptions, report: Report) -> int:
-    """Runs the study to its end; 1 where a trial failed, else 0. With options.plan, only prints the plan."""
+def launch(
+    name: str, recipe: str, dataset: Dataset, grids: Sequence[Grid], options: LaunchOptions, report: Report
+) -> int:
+    """Runs the study to its end; 1 where a trial failed, else 0. With options.plan, only prints the plan.
+
+    `recipe` is the name by which `recscale report` finds the page again; the study is the union of its grids.
+    """
     check_name(name)
     storage = options.storage.absolute()
-    resolved = resolve(grid, dataset.manifest.fingerprint)
+    resolved = resolve_all(grids, dataset.manifest.fingerprint)
 
     def planned(info: ClusterInfo) -> tuple[Plan, Share]:
         share = _share(options, info)
@@ -74,7 +79,7 @@ def launch(name: str, dataset: Dataset, grid: Grid, options: LaunchOptions, repo
             return 0
         trials = tuple(trial.spec for trial in plan.trials)
         study = study_from_plan(
-            StudySpec(name, dataset.ref(), trials), plan, gather_provenance(dataset, _describe(info)), storage
+            StudySpec(name, recipe, dataset.ref(), trials), plan, gather_provenance(dataset, _describe(info)), storage
         )
         write_study(study)
         mirror = Mirror(storage, study.spec)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, get_type_hints
 
@@ -92,6 +92,14 @@ def resolve(grid: Grid, dataset_fingerprint: str) -> ResolvedGrid:
         reasons = "; ".join(refusal.reason for refusal in refused.values())
         raise ConfigError(f"no point of the grid can be built: {reasons}")
     return ResolvedGrid(tuple(trials.values()), tuple(refused.values()))
+
+
+def resolve_all(grids: Sequence[Grid], dataset_fingerprint: str) -> ResolvedGrid:
+    """The union of several grids, each point once; ConfigError as `resolve`."""
+    resolved = [resolve(grid, dataset_fingerprint) for grid in grids]
+    trials = dict.fromkeys(trial for part in resolved for trial in part.trials)
+    refused = dict.fromkeys(refusal for part in resolved for refusal in part.refused)
+    return ResolvedGrid(tuple(trials), tuple(refused))
 
 
 def _check(grid: Grid) -> None:
