@@ -50,6 +50,40 @@
     });
   });
 
+  const at = (values, index) => (Array.isArray(values) || ArrayBuffer.isView(values) ? values[index] ?? "" : "");
+  const words = (text) => String(text ?? "").replaceAll("<br>", "; ").replaceAll(/<[^>]*>/g, "");
+
+  const pointRows = (trace) => {
+    const error = trace.error_y || {};
+    const minus = error.symmetric === false ? error.arrayminus : error.array;
+    return Array.from(trace.x).map((x, index) => [
+      trace.name, x, at(trace.y, index), "", at(error.array, index), at(minus, index),
+      words(Array.isArray(trace.text) ? trace.text[index] : trace.text),
+    ]);
+  };
+
+  const cellRows = (trace) => Array.from(trace.z).flatMap((line, row) => Array.from(line).map((z, column) => [
+    trace.name, at(trace.x, column), at(trace.y, row), z, "", "", words(at(at(trace.text, row), column)),
+  ]));
+
+  const csvOf = (panel) => {
+    const traces = document.getElementById(panel)._fullData;
+    const rows = traces.flatMap((trace) => (trace.type === "heatmap" ? cellRows(trace) : pointRows(trace)));
+    const quoted = (cell) => `"${String(cell ?? "").replaceAll('"', '""')}"`;
+    const head = ["trace", "x", "y", "z", "error_plus", "error_minus", "text"];
+    return [head, ...rows].map((row) => row.map(quoted).join(",")).join("\r\n");
+  };
+
+  document.querySelectorAll("button.csv").forEach((button) => {
+    button.addEventListener("click", () => {
+      const link = document.createElement("a");
+      link.href = URL.createObjectURL(new Blob([csvOf(button.dataset.panel)], {type: "text/csv"}));
+      link.download = `${button.dataset.panel}.csv`;
+      link.click();
+      URL.revokeObjectURL(link.href);
+    });
+  });
+
   const sortKey = (row, column, numeric) => {
     const shown = row.cells[column].textContent;
     return numeric ? shown.replaceAll(",", "").replace("–", "") : shown;

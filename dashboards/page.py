@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import os
 import zlib
 from dataclasses import dataclass
 from enum import StrEnum
@@ -98,7 +99,9 @@ def panels_html(panels: list[Panel], how_to_read: str) -> str:
     """Panels in a grid that folds to one column on a narrow screen, and one line on what to look for."""
     cells = "".join(
         f'<figure><h3>{text(panel.title)}</h3><div class="plot" id="{panel.name}" role="img" '
-        f'aria-label="{text(panel.title)}"></div></figure>'
+        f'aria-label="{text(panel.title)}"></div>'
+        f'<button class="csv" data-panel="{panel.name}" aria-label="Download the numbers of {text(panel.title)}">'
+        f"Table (CSV)</button></figure>"
         for panel in panels
     )
     return f'<div class="panels">{cells}</div><p class="how"><b>How to read this.</b> {text(how_to_read)}</p>'
@@ -115,6 +118,14 @@ def panel_data(panel: Panel) -> dict[str, Any]:
     keys = ("|".join(map(str, position)) for position in positions)
     drawn = {key: json.loads(figure.to_json()) for key, figure in zip(keys, panel.figures, strict=True)}
     return {"id": panel.name, "controls": [control.name for control in panel.controls], "variants": drawn}
+
+
+def write_page_file(path: Path, page: str) -> Path:
+    """Writes a page beside its place and renames it there: a reader sees the old page or the new one; its path."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(page, encoding="utf-8")
+    os.replace(temporary, path)
+    return path
 
 
 def page_html(title: str, sections: list[str], panels: list[Panel]) -> str:

@@ -10,7 +10,7 @@ from dashboards.collapse_figures import (
     spectra_panels,
 )
 from dashboards.figures import AXIS_CONTROL, COST_CONTROL, METRIC_CONTROL, cost_panel, scaling_panels
-from dashboards.page import Panel, controls_html, page_html, panels_html, section_html, text
+from dashboards.page import Panel, controls_html, page_html, panels_html, section_html, text, write_page_file
 from dashboards.results import FAILED, FINISHED, StudyResults, load_results
 from dashboards.trial_table import laws_html, provenance_html, trials_html
 from recscale.curves.verdict import Verdict
@@ -44,7 +44,7 @@ def write_study_report(study_folder: Path) -> Path:
 
 def write_report(results: StudyResults, path: Path) -> None:
     """Writes the page; it needs no network, and nothing beside it."""
-    path.write_text(report_html(results), encoding="utf-8")
+    write_page_file(path, report_html(results))
 
 
 def report_html(results: StudyResults) -> str:

@@ -19,7 +19,8 @@ ALLOWED = {
 }
 ALLOWED["training"] = {*ALLOWED, "training"} - {"entry", "curves"}
 ALLOWED["study"] = {*ALLOWED} - {"entry"}
-ALLOWED["cluster"] = {*ALLOWED} - {"entry"}
+ALLOWED["serve"] = {*ALLOWED} - {"entry"}
+ALLOWED["cluster"] = {*ALLOWED} - {"entry", "serve"}
 ALLOWED["cli"] = {*ALLOWED}
 HEAVY = {
     "ray": ("cluster",),

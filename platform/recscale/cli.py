@@ -1,4 +1,4 @@
-"""The `recscale` command: prepare and inspect data; status, report and sync of studies."""
+"""The `recscale` command: prepare and inspect data; look at studies, compare and serve them, and mirror them."""
 
 import sys
 from collections.abc import Callable
@@ -175,6 +175,57 @@ def sync(study: Positional[str], storage: Path = Path("runs")) -> int:
     return 0
 
 
+def compare(studies: Positional[tuple[str, ...]], storage: Path = Path("runs"), out: Path | None = None) -> int:
+    """Write a page that shows two or more studies side by side, with the difference per shared cell.
+
+    Args:
+        studies: Names of studies in the storage, or their folders; the first is the reference.
+        storage: Folder that keeps the studies.
+        out: The page. None: compare-A-B.html in the storage.
+    """
+    from dashboards.compare import write_comparison
+    from recscale.study.study import find_study
+
+    folders = [find_study(study, storage) for study in studies]
+    name = "-".join(["compare", *(folder.name for folder in folders)])
+    print(write_comparison(folders, out or storage / f"{name}.html"))
+    return 0
+
+
+def index(storage: Positional[Path] = Path("runs")) -> int:
+    """Write a page that lists all studies of a storage, newest first.
+
+    Args:
+        storage: Folder that keeps the studies.
+    """
+    from dashboards.index import write_index
+    from recscale.study.catalog import write_catalog
+
+    write_catalog(storage)
+    print(write_index(storage))
+    return 0
+
+
+def serve(storage: Positional[Path] = Path("runs"), port: int = 8787) -> int:
+    """Serve the pages of a storage on 127.0.0.1, refreshed as trials finish, until Ctrl-C.
+
+    Args:
+        storage: Folder that keeps the studies.
+        port: Port on 127.0.0.1; 0 takes a free one.
+    """
+    from dashboards.index import index_html, load_entries
+    from dashboards.pages import write_page
+    from recscale.serve.app import serve as serve_pages
+    from recscale.serve.pages import Pages
+
+    def shown(pages: Pages) -> str:
+        pages.write_index_table()
+        return index_html(pages.storage.name, load_entries(pages.storage), link="study/{name}/")
+
+    serve_pages(Pages(storage, write_page), shown, port)
+    return 0
+
+
 PREPARE: dict[str, Callable[..., int]] = {
     "criteo": criteo,
     "avazu": avazu,
@@ -199,6 +250,9 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "inspect": inspect,
     "status": status,
     "report": report,
+    "compare": compare,
+    "index": index,
+    "serve": serve,
     "sync": sync,
 }
 

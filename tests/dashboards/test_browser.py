@@ -1,5 +1,6 @@
 """The page in a real browser: drawn, operable, self-contained, on a phone and a desk, by day and by night."""
 
+import csv
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -118,6 +119,19 @@ def test_the_table_sorts_with_missing_numbers_last(visit, results):
         shown = page.evaluate(read)
         assert [round(float(cell), 6) for cell in shown[:-2]] == pytest.approx(order)
         assert shown[-2:] == ["–", "–"]
+
+
+def test_the_numbers_behind_a_figure_can_be_downloaded(visit):
+    page = visit.page
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Download the numbers of Set diversity").click()
+    rows = list(csv.DictReader(download.value.path().open(newline="")))
+    assert download.value.suggested_filename == "diversity.csv"
+    drawn = page.evaluate(
+        "document.getElementById('diversity')._fullData.map((t) => [...t.x].map((x, i) => [x, t.y[i]]))"
+    )
+    assert [[float(row["x"]), float(row["y"])] for row in rows] == [point for trace in drawn for point in trace]
+    assert all("trials" in row["text"] and float(row["error_plus"]) >= 0 for row in rows)
 
 
 def test_a_failed_trial_unfolds_its_traceback(visit):

@@ -34,28 +34,29 @@ def connect(num_cpus: int | None = None) -> Iterator[ClusterInfo]:
     another to join, or none to be reached.
     """
     if ray.is_initialized():
-        yield _describe(started_here=False)
+        yield _describe(started_here=False, dashboard="")
         return
     address = named_cluster()
-    if address:
-        _join(address, num_cpus)
-    else:
-        _start(num_cpus)
+    dashboard = _join(address, num_cpus) if address else _start(num_cpus)
     try:
-        yield _describe(started_here=address is None)
+        yield _describe(started_here=address is None, dashboard=dashboard)
     finally:
         ray.shutdown()
 
 
-def _start(num_cpus: int | None) -> None:
+def _start(num_cpus: int | None) -> str:
     """A cluster on this machine's own; the dashboard is what removes the reservations of a killed Ray Train run."""
     if num_cpus is not None and num_cpus < 1:
         raise ConfigError(f"num_cpus is {num_cpus}, expected at least 1")
     with _package_on_path():
-        ray.init("local", num_cpus=num_cpus, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=True, **QUIET)
+        return _dashboard_of(
+            ray.init(
+                "local", num_cpus=num_cpus, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=True, **QUIET
+            )
+        )
 
 
-def _join(address: str, num_cpus: int | None) -> None:
+def _join(address: str, num_cpus: int | None) -> str:
     if num_cpus is not None:
         raise ConfigError(
             f"num_cpus is {num_cpus}, but RAY_ADDRESS={address} names a cluster that has its own; drop one of them"
@@ -67,9 +68,14 @@ def _join(address: str, num_cpus: int | None) -> None:
         )
     _reach(address)
     try:
-        ray.init(runtime_env={"py_modules": [str(_package_folder())]}, **QUIET)
+        return _dashboard_of(ray.init(runtime_env={"py_modules": [str(_package_folder())]}, **QUIET))
     except (ConnectionError, RuntimeError, AuthenticationError) as error:
         raise _unreachable(address, error) from error
+
+
+def _dashboard_of(context: Any) -> str:
+    """Web address of the dashboard of what was started or joined; empty where it has none."""
+    return f"http://{context.dashboard_url}" if context.dashboard_url else ""
 
 
 def _reach(address: str) -> None:
@@ -90,7 +96,7 @@ def _unreachable(address: str, error: Exception) -> ConfigError:
     )
 
 
-def _describe(started_here: bool) -> ClusterInfo:
+def _describe(started_here: bool, dashboard: str) -> ClusterInfo:
     alive = [node["Resources"] for node in _nodes() if node["Alive"]]
     shapes = tuple(_shape(resources) for resources in alive)
     if not started_here:
@@ -102,6 +108,7 @@ def _describe(started_here: bool) -> ClusterInfo:
         address=ray.get_runtime_context().gcs_address,
         started_here=started_here,
         shapes=shapes,
+        dashboard=dashboard,
     )
 
 

@@ -78,11 +78,11 @@ def launch(
         if options.plan:
             return 0
         trials = tuple(trial.spec for trial in plan.trials)
-        study = study_from_plan(
-            StudySpec(name, recipe, dataset.ref(), trials), plan, gather_provenance(dataset, _describe(info)), storage
-        )
+        spec = StudySpec(name, recipe, dataset.ref(), trials)
+        mirror = Mirror(storage, spec)
+        places = {"mlflow_address": mirror.address, "ray_dashboard": info.dashboard}
+        study = study_from_plan(spec, plan, gather_provenance(dataset, _describe(info)) | places, storage)
         write_study(study)
-        mirror = Mirror(storage, study.spec)
         drive = Drive(options.executor or default_executor(share), share, options.max_retries)
         failed = run_study(study, plan, drive, info, mirror)
     outputs = [*write_results(study), report(study.folder)]

@@ -33,6 +33,8 @@ class ClusterInfo:
     """Whether this process started it and ends it."""
     shapes: tuple[NodeShape, ...]
     """Every machine, those that the autoscaler may add included."""
+    dashboard: str = ""
+    """Web address of Ray's dashboard; empty where it is not known."""
 
 
 @dataclass(frozen=True)

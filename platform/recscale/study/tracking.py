@@ -47,7 +47,7 @@ class Tracker:
     """
 
     def __init__(self, storage: Path, study: StudySpec) -> None:
-        uri = tracking_uri(storage)
+        uri = self._uri = tracking_uri(storage)
         self._client = MlflowClient(uri)
         self._experiment = _experiment_id(self._client, uri, storage)
         self._store = TrialStore(storage)
@@ -57,6 +57,13 @@ class Tracker:
         self._client.log_batch(self._parent, params=_params(params), tags=[RunTag("trials", str(len(study.trials)))])
         self._client.update_run(self._parent, status="RUNNING")
         self._children = self._find_children()
+
+    @property
+    def address(self) -> str:
+        """Where a user looks at the study: its run's page on a server, else the store's URI."""
+        if not self._uri.startswith(("http://", "https://")):
+            return self._uri
+        return f"{self._uri.rstrip('/')}/#/experiments/{self._experiment}/runs/{self._parent}"
 
     def start_trial(self, spec: TrialSpec) -> str:
         """The child run of a trial, made where there is none; its run id."""
@@ -169,6 +176,11 @@ class Mirror:
         self._tracker: Tracker | None = None
         with self._noting():
             self._tracker = Tracker(storage, study)
+
+    @property
+    def address(self) -> str:
+        """As Tracker.address; empty where MLflow is away."""
+        return self._tracker.address if self._tracker else ""
 
     def start_trial(self, spec: TrialSpec) -> None:
         """As Tracker.start_trial."""
