@@ -80,3 +80,29 @@ def si(value: float) -> str:
         if value >= factor:
             return f"{value / factor:.3g}{suffix}"
     return f"{value:.3g}"
+
+
+INK, PAPER, GRID, AXIS = "#1b1f24", "#ffffff", "#e6e8eb", "#8a9199"
+"""The light theme of page.css, for figures outside a page."""
+
+
+def figure_template() -> go.layout.Template:
+    """What the page's script gives to every figure, in the light theme."""
+    axis = {
+        "gridcolor": GRID,
+        "linecolor": AXIS,
+        "zeroline": False,
+        "showline": True,
+        "ticks": "outside",
+        "tickcolor": AXIS,
+        "automargin": True,
+        "title": {"standoff": 8},
+    }
+    layout = {
+        "paper_bgcolor": PAPER,
+        "plot_bgcolor": PAPER,
+        "font": {"color": INK, "size": 12},
+        "xaxis": axis,
+        "yaxis": axis,
+    }
+    return go.layout.Template(layout=layout)
