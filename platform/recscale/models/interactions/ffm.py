@@ -92,5 +92,5 @@ def _partners(num_fields: int) -> Tensor:
     return (other_NZ * (num_fields - 1) + own_NZ - (own_NZ > other_NZ).long()).flatten()
 
 
-# J = 4: what the source uses on Criteo and Avazu (its sec. 4.3); a row is (N-1)*4 columns wide, not 10.
+# J = 4, as the source has it on Criteo and Avazu: a row is (N-1)*4 columns wide, not 10.
 FAMILY = Family("ffm", FFMInteraction, SumHead, base_dim=4, vectors_per_id=vectors_per_id)

@@ -1,7 +1,7 @@
 """FM: the sum of all inner products and a linear term (Rendle 2010), no hidden layers.
 
 The linear term is <w, e> over the embeddings, so that a set is nothing but its vectors (FwFM's linear terms by feature
-embedding; Pan et al. 2018, sec. 3.3). Legend: M embedding sets, B batch, N fields, K embedding dimension per set.
+embedding; Pan et al. 2018, sec. 3). Legend: M embedding sets, B batch, N fields, K embedding dimension per set.
 """
 
 from torch import Tensor

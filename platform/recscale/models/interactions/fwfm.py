@@ -12,7 +12,7 @@ from recscale.records import ModelSpec
 
 
 class FwFMInteraction(Interaction):
-    """<w, e> + sum_{i<j} r_ij <e_i, e_j> (sec. 3.2 of the source; linear terms by feature embedding, its sec. 3.3).
+    """<w, e> + sum_{i<j} r_ij <e_i, e_j> (sec. 3 of the source; linear terms by feature embedding).
 
     Where all sets have the same r, the mean over M sets of K is 1/M of the one FwFM of M*K columns.
     """

@@ -1,6 +1,6 @@
 """GDCN: cross layers of full matrices behind a gate (Wang et al. 2023, arXiv 2311.04635), stacked (GDCN-S).
 
-The source's field-level dimensions (its sec. 3.4) are left out: every field has the same embed_dim.
+The source's field-level dimensions (its sec. 4) are left out: every field has the same embed_dim.
 Legend: M embedding sets, B batch, N fields, K embedding dimension per set, I = N*K, H hidden.
 """
 
@@ -13,7 +13,7 @@ from recscale.records import ModelSpec
 
 
 class GatedCross(nn.Module):
-    """c_{l+1} = c_0 * (W_c c_l + b) * sigmoid(W_g c_l) + c_l (the gated cross layer of the source, sec. 3.2)."""
+    """c_{l+1} = c_0 * (W_c c_l + b) * sigmoid(W_g c_l) + c_l (eq. 1 of the source)."""
 
     def __init__(self, num_sets: int, inputs: int) -> None:
         super().__init__()

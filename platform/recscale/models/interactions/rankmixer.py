@@ -1,6 +1,6 @@
 """RankMixer: tokens that swap their parts, and a feed-forward network per token (Zhu et al. 2025, arXiv 2507.15551).
 
-Dense per-token networks: the source's sparse experts (its sec. 3.4) are left out.
+Dense per-token networks: the source's sparse experts are left out.
 Legend: M embedding sets, B batch, N fields, K embedding dimension per set, T tokens, D columns of a token, H hidden.
 """
 

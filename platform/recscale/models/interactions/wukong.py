@@ -15,9 +15,9 @@ from recscale.records import ModelSpec
 
 
 class WukongBlock(nn.Module):
-    """X' = LN(concat(FMB(X), LCB(X)) + X), X projected where the number of features changes (sec. 3.2 of the source).
+    """X' = LN(concat(FMB(X), LCB(X)) + X), X projected where the number of features changes (sec. 3 of the source).
 
-    FMB = MLP(LN(flatten(X X^T Y))) with Y [N, G], G = T (sec. 3.4 and 3.6); LCB = W_L X (sec. 3.5). Y^T X, W_L X and
+    FMB = MLP(LN(flatten(X X^T Y))) with Y [N, G], G = T (its optimised FM); LCB = W_L X. Y^T X, W_L X and
     the projected X are one product. FMB puts out F = ceil(T/2) features and its MLP is hidden_sizes[0] wide.
     """
 
@@ -25,7 +25,7 @@ class WukongBlock(nn.Module):
         super().__init__()
         sets, dim, hidden = spec.num_sets, spec.embed_dim, spec.hidden_sizes[0]
         self.from_products, compressed = spec.tokens - spec.tokens // 2, spec.tokens // 2
-        self.parts = (spec.tokens, compressed, spec.tokens if features != spec.tokens else 0)
+        self.parts = [spec.tokens, compressed, spec.tokens if features != spec.tokens else 0]
         self.mix = linear_parameter(features, sets, sum(self.parts), features)
         self.product_norm = SetLayerNorm(sets, features * spec.tokens)
         self.inner = SetLinear(sets, features * spec.tokens, hidden)
