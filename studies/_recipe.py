@@ -47,7 +47,7 @@ class GridOptions:
     variant: Variant = Variant.FAIR
     """fair: arms are like for like; paper: as the paper's released code, where the two differ."""
     base_dim: int | None = None
-    """Embedding budget at scale 1. None: the family's own (10; nfwfm 50)."""
+    """Embedding budget at scale 1. None: the family's own (10; nfwfm 50, ffm 4)."""
     axes: tuple[str, ...] = ()
     """Further axes, e.g. learning_rate=1e-3,1e-4; a list value is joined by +, e.g. hidden_sizes=400+400,200+200."""
     model: Annotated[ModelSettings, tyro.conf.OmitArgPrefixes] = field(default_factory=ModelSettings)

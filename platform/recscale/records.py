@@ -106,7 +106,7 @@ class ModelSettings:
     """Settings of a model that are the same over a study's families, scales and sets."""
 
     hidden_sizes: tuple[int, ...] = (400, 400)
-    """Widths of the MLP; the first closes the interaction, the others are the head."""
+    """Widths of the MLP; the first closes the interaction, the others are the head; fm, fwfm and ffm have no MLP."""
     dropout: float = 0.2
     """Dropout probability after every hidden layer."""
     cross_layers: int = 4

@@ -84,8 +84,8 @@ SingleReference = Callable[[Reference, list[Tensor]], Tensor]
 def assert_single_embedding_equals(make_model: ModelMaker, ids_BN: Tensor) -> Callable[..., None]:
     """Checks a family at num_sets = 1 against reference(pieces, fields) -> logit_B, evaluating and training."""
 
-    def check(family: str, reference: SingleReference, variant: Variant = Variant.FAIR) -> None:
-        model = make_model(family, num_sets=1, variant=variant)
+    def check(family: str, reference: SingleReference, variant: Variant = Variant.FAIR, **changes: object) -> None:
+        model = make_model(family, num_sets=1, variant=variant, **changes)
         for mode in (model.eval, model.train):
             pieces = Reference(mode())
             expected = reference(pieces, pieces.fields(ids_BN))

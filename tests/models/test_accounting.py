@@ -6,7 +6,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from recscale.errors import ConfigError
 from recscale.models.accounting import account
-from recscale.models.families import family_names
+from recscale.models.families import family_names, get_family
 from recscale.models.model import MultiEmbeddingModel
 from recscale.records import ModelSpec, TableOptimizer, TrainSpec, Variant
 
@@ -14,19 +14,41 @@ SIZES = (7, 300, 11, 2, 5)
 N = len(SIZES)
 SPEC = ModelSpec("dnn", scale=1.2, num_sets=3, hidden_sizes=(9, 6), cross_layers=2, cin_sizes=(4, 3))
 M, K = 3, 4
+T = SPEC.tokens
+HEAD = 9 * 6 + 6
 TRAIN = TrainSpec(batch_size=32)
 CASES = [(family, variant) for family in family_names() for variant in Variant]
 
 
+def wukong_block(features, mixed):
+    """Y^T X, W_L X and, with a projected residual, W X: `mixed` times T rows; X times them; the MLP to T/2 features."""
+    return round(mixed * T) * features * K + features * K * T + features * T * 9 + 9 * T // 2 * K
+
+
 MULTIPLICATIONS = {
-    ("dnn", Variant.FAIR): M * N * K * 9 + 9 * 6 + 6,
-    ("dcnv2", Variant.FAIR): M * (2 * (N * K) ** 2 + N * K * 9) + 9 * 6 + 6,
-    ("ipnn", Variant.FAIR): M * (N * N * K + (N * K + N * (N - 1) // 2) * 9) + 9 * 6 + 6,
-    ("ipnn", Variant.PAPER): M * (N * N * K + N * (N - 1) // 2 * 9) + 9 * 6 + 6,
-    ("nfwfm", Variant.FAIR): M * (N * N * K + K * 9) + 9 * 6 + 6,
-    ("xdeepfm", Variant.FAIR): M * (4 * N * N * K + 3 * N * 4 * K + N * K * 9) + (4 + 3) + 9 * 6 + 6,
+    ("autoint", Variant.FAIR): M * (2 * (N * K * 4 * K + 2 * N * N * K) + N * K * 9) + HEAD,
+    ("dcn", Variant.FAIR): M * (N * K * 2 + N * K * 9) + HEAD,
+    ("deepfm", Variant.FAIR): M * (N * K + N * K * 9) + HEAD,
+    ("ffm", Variant.FAIR): M * N * (N - 1) * K,
+    ("fm", Variant.FAIR): M * N * K,
+    ("fwfm", Variant.FAIR): M * (N * K + N * N * K),
+    ("gdcn", Variant.FAIR): M * (2 * 2 * (N * K) ** 2 + N * K * 9) + HEAD,
+    ("rankmixer", Variant.FAIR): M * (T * K * 2 * K + 2 * T * 2 * 2 * K * 4 * 2 * K + 2 * K * 9) + HEAD,
+    ("wukong", Variant.FAIR): M * (wukong_block(N, 2.5) + wukong_block(T, 1.5) + T * K * 9) + HEAD,
+    ("zenith", Variant.FAIR): M * (T * 2 * K * K + 2 * (T * 9 * K * K + 2 * T * T * K) + T * K * 9) + HEAD,
+    ("dnn", Variant.FAIR): M * N * K * 9 + HEAD,
+    ("dcnv2", Variant.FAIR): M * (2 * (N * K) ** 2 + N * K * 9) + HEAD,
+    ("ipnn", Variant.FAIR): M * (N * N * K + (N * K + N * (N - 1) // 2) * 9) + HEAD,
+    ("ipnn", Variant.PAPER): M * (N * N * K + N * (N - 1) // 2 * 9) + HEAD,
+    ("nfwfm", Variant.FAIR): M * (N * N * K + K * 9) + HEAD,
+    ("xdeepfm", Variant.FAIR): M * (4 * N * N * K + 3 * N * 4 * K + N * K * 9) + (4 + 3) + HEAD,
     ("finalmlp", Variant.FAIR): M * 2 * (N * K * 9 + 9 * 6) + 6 + 6 + 6 * 6,
 }
+
+
+def columns(family):
+    """Columns that a set has per id."""
+    return K * get_family(family).vectors_per_id(N)
 
 
 @pytest.mark.parametrize(("family", "variant"), CASES)
@@ -43,7 +65,7 @@ def test_flops_equal_the_closed_form_and_the_count_on_a_real_model(family, varia
 def test_parameters_equal_those_of_a_real_model(family, variant):
     spec = replace(SPEC, family=family, variant=variant)
     cost, model = account(spec, TRAIN, SIZES), MultiEmbeddingModel(spec, SIZES)
-    assert cost.table_params == sum(SIZES) * M * K == model.tables.weight.numel()
+    assert cost.table_params == sum(SIZES) * M * columns(family) == model.tables.weight.numel()
     assert cost.dense_params == sum(parameter.numel() for parameter in model.dense_parameters())
     assert cost.table_params + cost.dense_params == sum(parameter.numel() for parameter in model.parameters())
 
@@ -64,11 +86,11 @@ def test_traffic_and_memory_count_the_activations_that_autograd_keeps_on_a_real_
     spec = replace(SPEC, family=family)
     cost, model = account(spec, TRAIN, SIZES), MultiEmbeddingModel(spec, SIZES)
     activations = kept_for_backward(model, torch.zeros(32, N, dtype=torch.int64))
-    gathered, ids = 32 * N * M * K * 4, 32 * N * 8
+    gathered, ids = 32 * N * M * columns(family) * 4, 32 * N * 8
     kept = 4 * (2 + 2) * cost.table_params + 4 * (1 + 2 + 1) * cost.dense_params
     step = 2 * (gathered + ids) + 4 * cost.dense_params + activations + gathered
     assert cost.peak_memory_bytes == kept + step
-    table_update = 6 * 4 * M * K * sum(min(32, size) for size in SIZES)
+    table_update = 6 * 4 * M * columns(family) * sum(min(32, size) for size in SIZES)
     traffic = 4 * gathered + table_update + 10 * 4 * cost.dense_params + 2 * activations
     assert cost.bytes_per_step == pytest.approx(traffic, abs=1)
 

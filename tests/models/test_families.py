@@ -6,7 +6,10 @@ from recscale.models.interactions import ipnn
 
 
 def test_every_module_of_interactions_is_a_family_of_its_own_name():
-    assert family_names() == ("dcnv2", "dnn", "finalmlp", "ipnn", "nfwfm", "xdeepfm")
+    assert family_names() == (
+        *("autoint", "dcn", "dcnv2", "deepfm", "dnn", "ffm", "finalmlp", "fm", "fwfm", "gdcn"),
+        *("ipnn", "nfwfm", "rankmixer", "wukong", "xdeepfm", "zenith"),
+    )
     assert [get_family(name).name for name in family_names()] == list(family_names())
 
 
@@ -15,8 +18,8 @@ def test_a_dotted_name_is_imported_as_it_stands():
 
 
 def test_unknown_family_lists_the_known_ones():
-    with pytest.raises(ConfigError, match=r"'deepfm'.*dcnv2, dnn, finalmlp, ipnn, nfwfm, xdeepfm"):
-        get_family("deepfm")
+    with pytest.raises(ConfigError, match=r"'deepffm'.*autoint, dcn, dcnv2, .*, zenith"):
+        get_family("deepffm")
 
 
 @pytest.mark.parametrize(

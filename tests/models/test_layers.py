@@ -1,7 +1,9 @@
+import pytest
 import torch
 from torch import nn
 
-from recscale.models.layers import SetBatchNorm, SetLinear, SetMLP, pair_indices
+from recscale.errors import ConfigError
+from recscale.models.layers import SetBatchNorm, SetLayerNorm, SetLinear, SetMLP, attend, pair_indices
 
 
 def test_set_linear_weights_are_distributed_like_those_of_torch_linear():
@@ -24,6 +26,26 @@ def test_batch_norm_statistics_are_per_set():
     normed_MBH = SetBatchNorm(3, 4)(x_MBH)
     torch.testing.assert_close(normed_MBH.mean(1), torch.zeros(3, 4), rtol=0, atol=1e-4)
     torch.testing.assert_close(normed_MBH.std(1, correction=0), torch.ones(3, 4), rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 4), (3, 2, 8, 4)])
+def test_layer_norm_is_torchs_per_set(shape):
+    layer, x_MXH = SetLayerNorm(3, 4), torch.randn(shape)
+    nn.init.normal_(layer.weight)
+    nn.init.normal_(layer.bias)
+    expected = [nn.functional.layer_norm(x_MXH[m], (4,), layer.weight[m], layer.bias[m]) for m in range(3)]
+    torch.testing.assert_close(layer(x_MXH), torch.stack(expected))
+
+
+def test_layer_norm_of_one_column_is_refused():
+    with pytest.raises(ConfigError, match=r"1 column .* larger embed_dim"):
+        SetLayerNorm(3, 1)
+
+
+def test_attention_is_torchs():
+    query, key, value = (torch.randn(6, 5, 4) for _ in range(3))
+    expected = nn.functional.scaled_dot_product_attention(query, key, value, scale=0.3)
+    torch.testing.assert_close(attend(query, key, value, scale=0.3), expected)
 
 
 def test_dropout_thins_hidden_features_in_training_only():

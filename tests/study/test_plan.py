@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from recscale.data.reader import Dataset
-from recscale.records import TrialResult, TrialSpec
+from recscale.records import ModelSpec, TrialResult, TrialSpec
 from recscale.study.plan import Machine, Plan, estimate_seconds, make_plan, measure_machine
 from recscale.study.plan_text import plan_text
 from recscale.study.store import TrialStatus, TrialStore
@@ -38,6 +38,18 @@ def test_what_does_not_fit_into_memory_is_refused_by_name(study: Study, small_da
     assert len(plan.refused) == 1
     assert "run fewer trials at once" in plan.refused[0].reason
     assert all(trial.cost.peak_memory_bytes <= tight.memory_bytes for trial in plan.trials)
+
+
+def test_what_a_family_cannot_build_is_refused_by_name_and_the_rest_is_planned(
+    study: Study, small_dataset: Dataset
+) -> None:
+    narrow = ModelSpec("wukong", base_dim=1)
+    trials = (*study.spec.trials, replace(study.spec.trials[0], model=narrow))
+    plan = make_plan(trials, (), small_dataset.manifest, study.store, MACHINE, slots=2)
+    assert [(refusal.point, "larger embed_dim" in refusal.reason) for refusal in plan.refused] == [
+        ("wukong scale=1 sets=1", True)
+    ]
+    assert [trial.spec for trial in plan.trials] == list(study.spec.trials)
 
 
 def test_time_left_is_work_over_slots_but_never_less_than_the_longest_trial(

@@ -1,7 +1,7 @@
 """Layers that interactions share: every set has its own parameters, and one batched product serves all sets.
 
 Legend: M embedding sets, B batch, N fields, K embedding dimension per set, I inputs, O outputs, H hidden, P pairs,
-F = M*H.
+F = M*H, R rows of a batched product, T items that attend to each other, E columns of one head.
 """
 
 import math
@@ -9,8 +9,16 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from recscale.errors import ConfigError
 from recscale.records import ModelSpec
+
+
+def linear_parameter(inputs: int, *shape: int) -> nn.Parameter:
+    """Weights of a map of so many inputs, distributed like those of torch's Linear."""
+    bound = 1 / math.sqrt(inputs)
+    return nn.Parameter(nn.init.uniform_(torch.empty(shape), -bound, bound))
 
 
 class SetLinear(nn.Module):
@@ -18,11 +26,8 @@ class SetLinear(nn.Module):
 
     def __init__(self, num_sets: int, inputs: int, outputs: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(num_sets, inputs, outputs))
-        self.bias = nn.Parameter(torch.empty(num_sets, 1, outputs))
-        bound = 1 / math.sqrt(inputs)
-        nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.uniform_(self.bias, -bound, bound)
+        self.weight = linear_parameter(inputs, num_sets, inputs, outputs)
+        self.bias = linear_parameter(inputs, num_sets, 1, outputs)
 
     def forward(self, x_MBI: Tensor) -> Tensor:
         """x_m W_m + b_m for every set m."""
@@ -41,6 +46,26 @@ class SetBatchNorm(nn.Module):
         sets, rows, features = x_MBH.shape
         x_BF: Tensor = self.norm(x_MBH.transpose(0, 1).reshape(rows, sets * features))
         return x_BF.view(rows, sets, features).transpose(0, 1)
+
+
+class SetLayerNorm(nn.Module):
+    """Layer normalisation over the last dimension with affine parameters per set, any [M, ..., H] -> the same."""
+
+    def __init__(self, num_sets: int, features: int) -> None:
+        super().__init__()
+        if features < 2:
+            raise ConfigError(
+                f"layer normalisation over {features} column gives 0 whatever goes in; expected 2 columns or more; "
+                f"choose a larger embed_dim (more scale or base_dim, or fewer sets)"
+            )
+        self.weight = nn.Parameter(torch.ones(num_sets, features))
+        self.bias = nn.Parameter(torch.zeros(num_sets, features))
+
+    def forward(self, x_MXH: Tensor) -> Tensor:
+        """Normalised x, scaled and shifted."""
+        shape = (len(x_MXH), *[1] * (x_MXH.dim() - 2), -1)
+        normed_MXH = functional.layer_norm(x_MXH, x_MXH.shape[-1:])
+        return torch.addcmul(self.bias.view(shape), normed_MXH, self.weight.view(shape))
 
 
 class SetProjection(nn.Sequential):
@@ -81,9 +106,47 @@ class MLPHead(nn.Module):
         return logit_B1.squeeze(1)
 
 
+class LinearTerm(nn.Module):
+    """<w, e>: one weight per column of the concatenated embeddings and set, in place of a weight per id."""
+
+    def __init__(self, num_sets: int, inputs: int) -> None:
+        super().__init__()
+        self.weight = linear_parameter(inputs, num_sets, inputs, 1)
+
+    def forward(self, emb_MBNK: Tensor) -> Tensor:
+        """One feature [M, B, 1]."""
+        return torch.bmm(flat_fields(emb_MBNK), self.weight)
+
+
+class SumHead(nn.Module):
+    """logit = bias + the sum of the only stream's features: of models that are a sum already."""
+
+    def __init__(self, spec: ModelSpec, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, streams: tuple[Tensor, ...]) -> Tensor:
+        """logit_B."""
+        (features_BF,) = streams
+        return features_BF.sum(1) + self.bias
+
+
+def attend(query_RTE: Tensor, key_RTE: Tensor, value_RTE: Tensor, scale: float) -> Tensor:
+    """softmax(scale * Q K^T) V, each row of R a set, a sample and a head of their own."""
+    score_RTT = torch.bmm(query_RTE * scale, key_RTE.transpose(1, 2))
+    return torch.bmm(score_RTT.softmax(2), value_RTE)
+
+
 def flat_fields(emb_MBNK: Tensor) -> Tensor:
     """Fields side by side, x_MBI with I = N*K: field i fills columns i*K to (i+1)*K."""
     return emb_MBNK.flatten(2)
+
+
+def field_blocks(weight_MII: Tensor, num_fields: int) -> Tensor:
+    """Blocks [M, N, N, K, K] of a map x -> x W over flat fields: entry (m, i, j) is W_{i->j} of e_i -> W_{i->j} e_i."""
+    dim = weight_MII.shape[2] // num_fields
+    blocks_MNKNK = weight_MII.view(-1, num_fields, dim, num_fields, dim)
+    return blocks_MNKNK.permute(0, 1, 3, 4, 2)
 
 
 def pair_indices(num_fields: int) -> Tensor:

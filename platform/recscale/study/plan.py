@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 
 from recscale.data.manifest import Manifest
+from recscale.errors import ConfigError
 from recscale.models.accounting import ModelCost, account
-from recscale.records import ModelSpec, Precision, TrainSpec, TrialSpec
+from recscale.records import Precision, TrainSpec, TrialSpec
 from recscale.study.grid import Refusal
 from recscale.study.store import TrialStatus, TrialStore
 
@@ -73,18 +74,22 @@ def make_plan(
     machine: Machine,
     slots: int,
 ) -> Plan:
-    """Sizes every trial and refuses those whose memory does not fit into one slot."""
+    """Sizes every trial; refuses those that their family cannot build or whose memory does not fit into one slot."""
     history = _Finished(store, trials)
-    fitting, too_large = [], {}
+    fitting, unfit = [], {}
     for spec in trials:
-        cost = account(spec.model, spec.train, manifest.vocabulary_sizes)
+        point = f"{spec.model.family} scale={spec.model.scale:g} sets={spec.model.num_sets}"
+        try:
+            cost = account(spec.model, spec.train, manifest.vocabulary_sizes)
+        except ConfigError as error:
+            unfit[point] = Refusal(point, str(error))
+            continue
         if cost.peak_memory_bytes > machine.memory_bytes:
-            refusal = _too_large(spec.model, cost, machine)
-            too_large[refusal.point] = refusal
+            unfit[point] = _too_large(point, cost, machine)
             continue
         seconds = history.seconds(spec) or estimate_seconds(spec.train, cost, manifest.split("train").rows, machine)
         fitting.append(PlannedTrial(spec, cost, seconds, store.status(spec.trial_id)))
-    return Plan(tuple(fitting), (*refused, *too_large.values()), slots)
+    return Plan(tuple(fitting), (*refused, *unfit.values()), slots)
 
 
 def estimate_seconds(train: TrainSpec, cost: ModelCost, rows: int, machine: Machine) -> float:
@@ -143,8 +148,7 @@ class _Finished:
         return sum(known) / len(known) if known else None
 
 
-def _too_large(model: ModelSpec, cost: ModelCost, machine: Machine) -> Refusal:
-    point = f"{model.family} scale={model.scale:g} sets={model.num_sets}"
+def _too_large(point: str, cost: ModelCost, machine: Machine) -> Refusal:
     return Refusal(
         point,
         f"{point}: needs {cost.peak_memory_bytes / 2**30:.1f} GiB, but one trial's share has "

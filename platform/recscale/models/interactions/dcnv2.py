@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from recscale.models.families import Family, Interaction
-from recscale.models.layers import MLPHead, SetLinear, SetProjection, flat_fields
+from recscale.models.layers import MLPHead, SetLinear, SetProjection, field_blocks, flat_fields
 from recscale.records import ModelSpec
 
 
@@ -31,10 +31,7 @@ class DCNv2Interaction(Interaction):
 
     def cross_blocks(self) -> Tensor:
         """First layer's blocks [M, N, N, K, K]: entry (m, i, j) is W_{i->j}, so that E_i^{->j} = E_i W_{i->j}^T."""
-        weight_MII: Tensor = self.cross[0].get_parameter("weight")
-        sets, fields = weight_MII.shape[0], self.num_fields
-        blocks_MNKNK = weight_MII.view(sets, fields, -1, fields, weight_MII.shape[2] // fields)
-        return blocks_MNKNK.permute(0, 1, 3, 4, 2)
+        return field_blocks(self.cross[0].get_parameter("weight"), self.num_fields)
 
 
 FAMILY = Family("dcnv2", DCNv2Interaction, MLPHead)
