@@ -33,7 +33,9 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
 def test_learns_more_than_shuffled_labels_would_show_and_less_than_the_truth(
     family: str, world: Dataset, tmp_path: Path
 ) -> None:
-    model = ModelSpec(family, scale=2.0, num_sets=2, base_dim=4, hidden_sizes=(32, 16), cross_layers=2, tokens=4)
+    model = ModelSpec(
+        family, scale=2.0, num_sets=2, base_dim=4, hidden_sizes=(32, 16), cross_layers=2, block_layers=1, tokens=4
+    )
     spec = TrialSpec(world.manifest.fingerprint, model, TRAIN, seed=0)
     trained = train(spec, world, torch.device("cpu"), FolderCheckpoints(tmp_path), lambda evaluation: None)
     shuffle = np.random.default_rng(0).permutation

@@ -61,9 +61,9 @@ class FFMInteraction(Interaction):
 
     def cross_blocks(self) -> Tensor:
         """Selections [M, N, N, J, K]: entry (m, i, j) picks field i's vector against field j; zeros for i = j."""
-        others_ZZ = _others(self.num_fields)
+        others_NZ = _others(self.num_fields)
         picked_NNZ = torch.zeros(self.num_fields, self.num_fields, self.num_fields - 1)
-        picked_NNZ.scatter_(1, others_ZZ.unsqueeze(1), 1.0)
+        picked_NNZ.scatter_(1, others_NZ.unsqueeze(1), 1.0)
         blocks_NNJK = torch.kron(picked_NNZ.unsqueeze(2), torch.eye(self.embed_dim))
         weight = self.linear.weight
         return blocks_NNJK.to(weight).expand(len(weight), *blocks_NNJK.shape)

@@ -1,4 +1,5 @@
-"""Zenith: a few wide prime tokens that attend to each other, all parameters per token (arXiv 2601.21285).
+"""Zenith: a few wide prime tokens that attend to each other, all parameters per token
+(Zhang et al. 2026, arXiv 2601.21285).
 
 Fusion is the tokenwise multi-head self-attention of Zenith++, boost the tokenwise SwiGLU; the sparse experts of
 Zenith++ are left out.
