@@ -1,4 +1,4 @@
-"""The privacy table: one row per finished trial that kept its predictions, with its axes and how the data were split."""
+"""The privacy table: a row per finished trial that kept its predictions, with its axes and how the data were split."""
 
 from collections.abc import Callable
 from dataclasses import replace

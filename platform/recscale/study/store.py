@@ -95,7 +95,7 @@ class TrialStore:
         return read_arrow(self.folder(trial_id) / "predictions.arrow")
 
     def read_train_predictions(self, trial_id: str) -> pa.Table | None:
-        """Logits (float32) and labels (uint8) on rows trained on; None of a trial that finished before they were kept."""
+        """Logits (float32) and labels (uint8) on rows trained on; None where the trial ended before they were kept."""
         path = self.folder(trial_id) / "train_predictions.arrow"
         return read_arrow(path) if path.exists() else None
 

@@ -6,6 +6,7 @@ Whatever else tells train from test rows, such as drift between them, counts as 
 
 Legend: R rows of one side, C collections, G rows of one collection.
 """
+# ruff: noqa: N802, N815
 
 import functools
 import math
@@ -48,7 +49,8 @@ class Predictions:
     def loss_R(self) -> np.ndarray:
         """Binary cross-entropy of each row in nats, float64."""
         sign_R = np.where(self.label_R > 0, -1.0, 1.0)
-        return np.logaddexp(0.0, sign_R * self.logit_R.astype(np.float64))
+        loss_R: np.ndarray = np.logaddexp(0.0, sign_R * self.logit_R.astype(np.float64))
+        return loss_R
 
     def first(self, rows: int) -> "Predictions":
         """The first `rows` rows."""
