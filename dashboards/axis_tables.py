@@ -130,8 +130,9 @@ class _Configuration:
 def lines(trials: Iterable[Trial], axis: StudyAxis, value: Value) -> list[Line]:
     """One line per configuration, by arm (SE first), scale and sets; trials without a place or a value are left out."""
     found = [(trial, place, y) for trial in trials if (place := axis.place(trial)) and (y := value(trial)) is not None]
-    numbered = _several_sets_per_scale([trial for trial, _, _ in found])
-    by_configuration = grouped((_configuration(item[0], item[1], axis, numbered), item) for item in found)
+    placed = [trial for trial, _, _ in found]
+    numbered, named = _several_sets_per_scale(placed), _differing(placed) - {*axis.columns}
+    by_configuration = grouped((_configuration(item[0], item[1], axis, numbered, named), item) for item in found)
     ordered = sorted(by_configuration.items(), key=lambda item: _order(item[0]))
     colors = list(dict.fromkeys(_color_key(key) for key, _ in ordered))
     return [
@@ -152,7 +153,13 @@ def _several_sets_per_scale(trials: Sequence[Trial]) -> bool:
     return len(cells) > len({scale for scale, _ in cells})
 
 
-def _configuration(trial: Trial, place: Place, axis: StudyAxis, numbered: bool) -> _Configuration:
+def _differing(trials: Sequence[Trial]) -> set[str]:
+    """Further columns of more than one value."""
+    values = grouped(pair for trial in trials for pair in trial.further)
+    return {name for name, seen in values.items() if len({*seen}) > 1}
+
+
+def _configuration(trial: Trial, place: Place, axis: StudyAxis, numbered: bool, named: set[str]) -> _Configuration:
     """Along the scale, sets that follow it are one line."""
     along_scale = "scale" in axis.columns
     return _Configuration(
@@ -160,7 +167,7 @@ def _configuration(trial: Trial, place: Place, axis: StudyAxis, numbered: bool) 
         scale=None if along_scale else trial.scale,
         num_sets=trial.num_sets if numbered or not along_scale else None,
         group=place.group,
-        settings=tuple(pair for pair in trial.further if pair[0] not in axis.columns),
+        settings=tuple(pair for pair in trial.further if pair[0] in named),
     )
 
 
