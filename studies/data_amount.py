@@ -16,6 +16,7 @@ from dashboards.pages import write_page
 from recscale.cluster.launch import launch
 from recscale.entry import run_command
 from recscale.records import PAPER_TRAINING, Variant
+from recscale.study.grid import Grid
 
 RECIPE = "data_amount"
 
@@ -48,13 +49,17 @@ PRESETS = {
 }
 
 
+def grids(options: DataAmountOptions) -> list[Grid]:
+    """The one grid of the study."""
+    return [grid_of(options, [numbers("train_fraction", options.fractions)])]
+
+
 def main() -> int:
     """The command."""
     options = parse(PRESETS, sys.argv[1:], __doc__)
     dataset = dataset_of(options)
-    grid = grid_of(options, [numbers("train_fraction", options.fractions)])
     name = study_name(RECIPE, options, dataset)
-    return launch(name, RECIPE, dataset, [grid], options.launch, partial(write_page, RECIPE))
+    return launch(name, RECIPE, dataset, grids(options), options.launch, partial(write_page, RECIPE))
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ PRESETS = {
 }
 
 
-def decay_grids(options: DecayOptions) -> list[Grid]:
+def grids(options: DecayOptions) -> list[Grid]:
     """One grid per level: none, coupled, decoupled."""
     levels = ((0.0, Decay.COUPLED), (options.coupled_decay, Decay.COUPLED), (options.decoupled_decay, Decay.DECOUPLED))
     optimizers = Axis("table_optimizer", tuple(each.value for each in options.table_optimizers))
@@ -65,7 +65,7 @@ def main() -> int:
     options = parse(PRESETS, sys.argv[1:], __doc__)
     dataset = dataset_of(options)
     name = study_name(RECIPE, options, dataset)
-    return launch(name, RECIPE, dataset, decay_grids(options), options.launch, partial(write_page, RECIPE))
+    return launch(name, RECIPE, dataset, grids(options), options.launch, partial(write_page, RECIPE))
 
 
 if __name__ == "__main__":

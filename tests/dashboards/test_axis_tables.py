@@ -52,8 +52,11 @@ def test_along_the_scale_sets_that_follow_it_are_one_line_and_other_settings_sta
 
 
 def test_a_further_setting_names_a_line(dcnv2):
-    other = [replace(trial, further=(*trial.further, ("dropout", "0.5"))) for trial in dcnv2]
-    assert "SE 1×, K = 10, dropout = 0.5" in {line.label for line in lines([*dcnv2, *other], AXIS, auc)}
+    both = [replace(t, further=(*t.further, ("dropout", rate))) for t in dcnv2 for rate in ("0.2", "0.5")]
+    found = [line.label for line in lines(both, AXIS, auc)]
+    assert found[:2] == ["SE 1×, K = 10, dropout = 0.2", "SE 1×, K = 10, dropout = 0.5"]
+    assert len(found) == 6
+    assert "dropout" not in lines(both[::2], AXIS, auc)[0].label
 
 
 def test_trials_without_a_value_or_a_place_are_left_out(dcnv2):

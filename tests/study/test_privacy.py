@@ -6,14 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
+from dashboards.scaling import write_study_report
 from recscale.data.manifest import Manifest, SourceInfo
 from recscale.data.reader import Dataset
 from recscale.records import DatasetRef, TrialResult, TrialSpec
 from recscale.study.files import arrow_bytes
 from recscale.study.privacy import privacy_table, split_note, write_privacy
+from recscale.study.results import write_results
 from recscale.study.store import TrialStore
 from recscale.study.study import Study
+from recscale.study.trial import run_trial
+from recscale.training.checkpoints import FolderCheckpoints
 from recscale.training.membership import Predictions, measure_membership
 
 Finish = Callable[[TrialStore, TrialSpec], TrialResult]
@@ -46,6 +51,21 @@ def test_a_row_is_the_attack_on_the_stored_predictions(study: Study, finish: Fin
     assert rows[other.trial_id]["attack_auc"] == 0.5
     assert rows[other.trial_id]["median_p"] == [0.5, 0.5]
     assert row["split_note"] == split_note(small_dataset.manifest)
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_trained_study_shows_what_it_gives_away_where_it_is_asked(study: Study, small_dataset: Dataset) -> None:
+    spec = study.spec.trials[0]
+    checkpoints = FolderCheckpoints(study.store.checkpoint_folder(spec.trial_id))
+    run_trial(spec, str(small_dataset.path), study.storage, checkpoints, torch.device("cpu"))
+    write_results(study)
+    assert "<h2>Privacy</h2>" not in write_study_report(study.folder).read_text()
+    (row,) = pq.read_table(write_privacy(study)).to_pylist()
+    assert row["rows"] == small_dataset.split("test").rows
+    assert abs(row["within_label_auc"] - 0.5) < 4 * row["within_label_noise"]
+    page = write_study_report(study.folder).read_text()
+    assert "<h2>Privacy</h2>" in page
+    assert "Train and test were split at random" in page
 
 
 def test_a_study_of_which_nothing_has_finished_has_an_empty_table(study: Study) -> None:
