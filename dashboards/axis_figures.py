@@ -127,7 +127,8 @@ def _x_values(line: Line, repeats: list[int]) -> Any:
     """Numbers; or names of categories, under their group where there is one."""
     places = [point.place for point, times in zip(line.points, repeats, strict=True) for _ in range(times)]
     if line.group:
-        return [[plot_text(place.group) for place in places], [plot_text(place.label) for place in places]]
+        groups = [plot_text(place.group).replace("_", "<br>") for place in places]
+        return [groups, [plot_text(place.label) for place in places]]
     return np.array([place.x for place in places])
 
 
@@ -144,7 +145,7 @@ def _x_axis(axis: StudyAxis, table: list[Line]) -> dict[str, Any]:
     """A tick at every place; logarithmic where the axis says so and its values span enough."""
     places = sorted({point.place for line in table for point in line.points})
     if any(place.group for place in places):
-        return titled(plot_text(axis.title), type="multicategory", dividercolor=GREY)
+        return titled(plot_text(axis.title), type="multicategory", dividercolor=GREY, tickangle=-90)
     ticks, words = [place.x for place in places], [plot_text(place.label) for place in places]
     wide = ticks[0] > 0 and ticks[-1] >= LOG_FROM_RATIO * ticks[0]
     kind = "log" if axis.spacing is Spacing.LOG and wide else "linear"

@@ -27,7 +27,6 @@ from dashboards.style import (
     empty_figure,
     faded,
     figure,
-    size_axis,
     titled,
 )
 from dashboards.tables import Model, models
@@ -42,7 +41,8 @@ INTRODUCTION = (
     "An attacker who sees a model's loss on a row guesses that the row was trained on where the loss is small (Yeom et "
     "al. 2018). The attack's AUC is the chance that a row trained on has a smaller loss than a test row: 0.5 gives "
     "nothing away. “Within one label” compares positives with positives and negatives with negatives, so that a base "
-    "rate that differs between the splits does not pose as membership."
+    "rate that differs between the splits does not pose as membership; it is often the sharper of the two, since rows "
+    "of the rarer label have large losses whether trained on or not."
 )
 HOW_LEAK = (
     "Higher means that the model gives away more of its training rows. A model that gives nothing away lies in the "
@@ -137,7 +137,8 @@ def detection_figure(table: list[DetectionLine], axis: StudyAxis) -> go.Figure:
     if not table:
         return empty_figure("No trial of this configuration was attacked by collections.")
     traces = [_detection_trace(line, axis) for line in table]
-    x_axis = size_axis("rows of a collection", [float(rows) for line in table for rows in line.rows])
+    sizes = sorted({rows for line in table for rows in line.rows})
+    x_axis = titled("rows of a collection", type="log", tickvals=sizes, ticktext=[f"{size:,}" for size in sizes])
     drawn = figure(traces, x_axis, titled("share detected at level 0.05", range=[-0.02, 1.05]))
     drawn.add_hline(y=0.05, line={"color": GREY, "dash": "dash", "width": 1.2})
     return drawn

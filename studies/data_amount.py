@@ -32,7 +32,7 @@ class DataAmountOptions(GridOptions):
 PRESETS = {
     Preset.QUICK: DataAmountOptions(
         families=("dcnv2",),
-        scales=(1, 4),
+        scales=(1.0, 4.0),
         model=QUICK_MODEL,
         train=replace(QUICK_TRAINING, max_epochs=40),
     ),
@@ -40,7 +40,7 @@ PRESETS = {
         preset=Preset.PAPER,
         fractions=(0.1, 0.2, 0.4, 0.6, 0.8, 1),
         families=("dnn", "dcnv2"),
-        scales=(0.5, 1, 2, 4),
+        scales=(0.5, 1.0, 2.0, 4.0),
         sets=("1",),
         seeds=3,
         variant=Variant.PAPER,

@@ -37,12 +37,17 @@ class DecayOptions(GridOptions):
 
 PRESETS = {
     Preset.QUICK: DecayOptions(
-        families=("dcnv2",), scales=(1, 4), sets=("1",), model=QUICK_MODEL, train=QUICK_TRAINING, decoupled_decay=1.0
+        families=("dcnv2",),
+        scales=(1.0, 4.0),
+        sets=("1",),
+        model=QUICK_MODEL,
+        train=QUICK_TRAINING,
+        decoupled_decay=1.0,
     ),
     Preset.PAPER: DecayOptions(
         preset=Preset.PAPER,
         families=("dnn", "dcnv2"),
-        scales=(1, 10),
+        scales=(1.0, 10.0),
         seeds=3,
         variant=Variant.PAPER,
         train=PAPER_TRAINING,

@@ -25,12 +25,12 @@ class DepthOptions(GridOptions):
 
 
 PRESETS = {
-    Preset.QUICK: DepthOptions(families=("dcnv2",), scales=(1, 4), model=QUICK_MODEL, train=QUICK_TRAINING),
+    Preset.QUICK: DepthOptions(families=("dcnv2",), scales=(1.0, 4.0), model=QUICK_MODEL, train=QUICK_TRAINING),
     Preset.PAPER: DepthOptions(
         preset=Preset.PAPER,
         layers=(1, 2, 3, 4, 6, 8),
         families=("dcnv2",),
-        scales=(1, 4, 10),
+        scales=(1.0, 4.0, 10.0),
         seeds=3,
         variant=Variant.PAPER,
         train=PAPER_TRAINING,

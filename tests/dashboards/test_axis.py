@@ -81,7 +81,7 @@ def test_groups_of_categories_share_a_legend_entry_and_no_line(decay_results):
     drawn = line_figure(table, DECAY.axis, {})
     means = [trace for trace in drawn.data if trace.name]
     assert drawn.layout.xaxis.type == "multicategory"
-    assert [set(trace.x[0]) for trace in means] == [{"adam"}, {"lazy_adam"}]
+    assert [set(trace.x[0]) for trace in means] == [{"adam"}, {"lazy<br>adam"}]
     assert [trace.showlegend for trace in means] == [True, False]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from dashboards.pages import PAGES
 from recscale.data.reader import Dataset
-from recscale.records import Decay, TableOptimizer
+from recscale.records import Decay, TableOptimizer, TrialSpec, canonical_json, from_json, to_plain
 from recscale.study.grid import resolve_all
 from recscale.study.results import further_axes
 
@@ -74,6 +74,8 @@ def test_every_preset_differs_in_its_axis_alone_and_has_a_page(name: str, small_
     for options in recipe.PRESETS.values():
         resolved = resolve_all(recipe.grids(options), small_dataset.manifest.fingerprint)
         assert not resolved.refused
+        for trial in resolved.trials:
+            assert from_json(TrialSpec, canonical_json(to_plain(trial)), "its own text").trial_id == trial.trial_id
         assert set(further_axes(resolved.trials)) == {*AXES[name]}
 
 
