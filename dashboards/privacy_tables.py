@@ -84,17 +84,17 @@ def shade(results: StudyResults, leak: Leak) -> float | None:
 
 def detection_lines(results: StudyResults, model: Model, axis: StudyAxis) -> list[DetectionLine]:
     """One per configuration and place of the axis."""
-    table = leak_lines(results, model, axis, Leak.ALL_ROWS)
+    table, attacked = leak_lines(results, model, axis, Leak.ALL_ROWS), by_trial(results)
     places = sorted({(point.place.x, point.place.label) for line in table for point in line.points})
     return [
-        _detection_line(results, line, point, places.index((point.place.x, point.place.label)))
+        _detection_line(attacked, line, point, places.index((point.place.x, point.place.label)))
         for line in table
         for point in line.points
     ]
 
 
-def _detection_line(results: StudyResults, line: Line, point: LinePoint, color: int) -> DetectionLine:
-    rows = [by_trial(results)[trial.trial_id] for trial in point.trials]
+def _detection_line(attacked: dict[str, PrivacyRow], line: Line, point: LinePoint, color: int) -> DetectionLine:
+    rows = [attacked[trial.trial_id] for trial in point.trials]
     shares = grouped(pair for row in rows for pair in zip(row.collection_rows, row.detected, strict=True))
     return DetectionLine(
         configuration=configuration(line),
@@ -129,7 +129,8 @@ def strongest(results: StudyResults, axis: StudyAxis) -> Strongest | None:
     if not found:
         return None
     value, words, point = max(found, key=lambda item: item[0])
-    rows = [by_trial(results)[trial.trial_id] for trial in point.trials]
+    attacked = by_trial(results)
+    rows = [attacked[trial.trial_id] for trial in point.trials]
     largest = [row for row in rows if row.collection_rows]
     return Strongest(
         configuration=words,
@@ -143,4 +144,5 @@ def strongest(results: StudyResults, axis: StudyAxis) -> Strongest | None:
 
 def absent_trials(results: StudyResults) -> int:
     """Finished trials that were not attacked."""
-    return sum(trial.trial_id not in by_trial(results) for trial in results.finished)
+    attacked = by_trial(results)
+    return sum(trial.trial_id not in attacked for trial in results.finished)

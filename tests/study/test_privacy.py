@@ -1,5 +1,6 @@
 """The privacy table: a row per finished trial that kept its predictions, with its axes and how the data were split."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,15 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from dashboards.scaling import write_study_report
+from recscale import cli
 from recscale.data.manifest import Manifest, SourceInfo
 from recscale.data.reader import Dataset
 from recscale.records import DatasetRef, TrialResult, TrialSpec
 from recscale.study.files import arrow_bytes
 from recscale.study.privacy import privacy_table, split_note, write_privacy
-from recscale.study.results import write_results
 from recscale.study.store import TrialStore
-from recscale.study.study import Study
+from recscale.study.study import Study, write_study
 from recscale.study.trial import run_trial
 from recscale.training.checkpoints import FolderCheckpoints
 from recscale.training.membership import Predictions, measure_membership
@@ -58,14 +58,26 @@ def test_a_trained_study_shows_what_it_gives_away_where_it_is_asked(study: Study
     spec = study.spec.trials[0]
     checkpoints = FolderCheckpoints(study.store.checkpoint_folder(spec.trial_id))
     run_trial(spec, str(small_dataset.path), study.storage, checkpoints, torch.device("cpu"))
-    write_results(study)
-    assert "<h2>Privacy</h2>" not in write_study_report(study.folder).read_text()
-    (row,) = pq.read_table(write_privacy(study)).to_pylist()
+    write_study(study)
+    _report(study)
+    assert not (study.folder / "privacy.parquet").exists()
+    assert "<h2>Privacy</h2>" not in (study.folder / "report.html").read_text()
+    _report(study, "--privacy")
+    (row,) = pq.read_table(study.folder / "privacy.parquet").to_pylist()
     assert row["rows"] == small_dataset.split("test").rows
     assert abs(row["within_label_auc"] - 0.5) < 4 * row["within_label_noise"]
-    page = write_study_report(study.folder).read_text()
+    page = (study.folder / "report.html").read_text()
     assert "<h2>Privacy</h2>" in page
     assert "Train and test were split at random" in page
+
+
+def _report(study: Study, *more: str) -> None:
+    """`recscale report` as a user types it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["recscale", "report", str(study.folder), *more])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+    assert not ended.value.code
 
 
 def test_a_study_of_which_nothing_has_finished_has_an_empty_table(study: Study) -> None:
