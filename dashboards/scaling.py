@@ -50,7 +50,7 @@ def write_report(results: StudyResults, path: Path) -> None:
 
 def report_html(results: StudyResults) -> str:
     """The page as text."""
-    sections, panels = [header_html(results), section_html("Verdict", _verdicts(results))], []
+    sections, panels = [header_html(results) + section_html("Verdict", _verdicts(results))], []
     if results.finished:
         for body, drawn in (_scaling(results), _collapse(results), _cost(results), privacy.section(results)):
             sections.append(body)

@@ -1,4 +1,4 @@
-"""The sections that every page of a study begins and ends with."""
+"""Sections that pages of every recipe share: the header, every trial, and the provenance."""
 
 from dashboards.page import section_html, text
 from dashboards.results import FAILED, FINISHED, StudyResults
@@ -19,7 +19,7 @@ def header_html(results: StudyResults) -> str:
 
 
 def closing_sections(results: StudyResults) -> list[str]:
-    """Every trial, and where the numbers come from."""
+    """Every trial, then the provenance."""
     return [
         section_html("Every trial", trials_html(results)),
         section_html("Provenance", provenance_html(results)),
