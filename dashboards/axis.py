@@ -16,7 +16,8 @@ from dashboards.tables import models, trials_of
 HOW_VERDICT = (
     "Differences of means over seeds with 90 % Welch intervals, then the range of the differences. “Within seed noise” "
     "is no proof of no effect: add seeds to see smaller ones. Where many configurations are compared, one in ten shows "
-    "a change by chance alone. All trials share one test split, whose own noise is not in these intervals."
+    "a change by chance alone. All trials share one test split, whose own noise is not in these intervals. IA/K of "
+    "multi-embedding is that of its sets, each by itself."
 )
 HOW_QUALITY = (
     "Points are means over seeds, bars one standard deviation, faint dots single trials. Colours tell scales; solid "
