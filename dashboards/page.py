@@ -96,7 +96,12 @@ def _control(control: Control) -> str:
 
 
 def panels_html(panels: list[Panel], how_to_read: str) -> str:
-    """Panels in a grid that folds to one column on a narrow screen, and one line on what to look for."""
+    """Panels, and one line on what to look for."""
+    return grid_html(panels) + how_html(how_to_read)
+
+
+def grid_html(panels: list[Panel]) -> str:
+    """Panels in a grid that folds to one column on a narrow screen."""
     cells = "".join(
         f'<figure><h3>{text(panel.title)}</h3><div class="plot" id="{panel.name}" role="img" '
         f'aria-label="{text(panel.title)}"></div>'
@@ -104,7 +109,12 @@ def panels_html(panels: list[Panel], how_to_read: str) -> str:
         f"Table (CSV)</button></figure>"
         for panel in panels
     )
-    return f'<div class="panels">{cells}</div><p class="how"><b>How to read this.</b> {text(how_to_read)}</p>'
+    return f'<div class="panels">{cells}</div>'
+
+
+def how_html(how_to_read: str) -> str:
+    """One line on what to look for."""
+    return f'<p class="how"><b>How to read this.</b> {text(how_to_read)}</p>'
 
 
 def section_html(title: str, body: str) -> str:

@@ -1,12 +1,16 @@
 """Which page answers which recipe's question."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from dashboards import scaling
+from dashboards import axis, scaling
 
 PAGES: dict[str, Callable[[Path], Path]] = {
     "scaling": scaling.write_study_report,
+    "data_amount": partial(axis.write_study_report, axis.DATA_AMOUNT),
+    "depth": partial(axis.write_study_report, axis.DEPTH),
+    "decay": partial(axis.write_study_report, axis.DECAY),
 }
 """By recipe: reads a study's folder, writes its page, returns the page's path."""
 

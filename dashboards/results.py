@@ -55,6 +55,10 @@ class Trial:
     """Log loss on the test split, in nats."""
     test_normalized_entropy: float | None = None
     """Log loss over the entropy of the base rate, on the test split."""
+    test_calibration: float | None = None
+    """Mean predicted probability over the base rate, on the test split."""
+    best_epoch: float | None = None
+    """Passes over the rows trained on at the best evaluation."""
     ia_mean: float | None = None
     """Information abundance of a set's table, mean over fields and sets."""
     ia_ratio_mean: float | None = None
@@ -65,6 +69,12 @@ class Trial:
     """IA / K of the frequency-weighted tables."""
     weighted_ia_concat_ratio_mean: float | None = None
     """IA / (M*K) of the frequency-weighted concatenated sets."""
+    effective_rank_mean: float | None = None
+    """exp of the entropy of the normalised spectrum."""
+    stable_rank_mean: float | None = None
+    """Squared Frobenius norm over squared largest singular value."""
+    participation_ratio_mean: float | None = None
+    """(sum s^2)^2 / sum s^4."""
     set_diversity_mean: float | None = None
     """Diversity of the sets' column spaces; None with one set."""
     samples_per_second: float | None = None
@@ -76,7 +86,7 @@ class Trial:
     error: str | None = None
     """Traceback of a failed trial."""
     further: tuple[tuple[str, str], ...] = ()
-    """Any further column of the study, as text."""
+    """Any further column, as text: the settings beside the grid's own axes in which the study's trials differ."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,34 @@ class SpectrumRow:
 
 
 @dataclass(frozen=True)
+class PrivacyRow:
+    """One trial under membership inference; recscale.training.membership defines the numbers."""
+
+    trial_id: str
+    """The trial."""
+    rows: int
+    """Rows trained on, and as many test rows."""
+    attack_auc: float
+    """Probability that a row trained on has a smaller loss than a test row; 0.5 is no leak."""
+    attack_noise: float
+    """Standard deviation of attack_auc where there is no leak."""
+    within_label_auc: float
+    """The same among rows of one label, mean over the labels."""
+    within_label_noise: float
+    """Standard deviation of within_label_auc where there is no leak."""
+    loss_gap: float
+    """Mean loss of the test rows minus that of the rows trained on, in nats."""
+    collection_rows: tuple[int, ...]
+    """Sizes of a collection."""
+    detected: tuple[float, ...]
+    """Share of the collections that are detected at level 0.05, by size."""
+    median_p: tuple[float, ...]
+    """Median p value of the collections, by size."""
+    split_note: str
+    """How train and test were split, in a sentence."""
+
+
+@dataclass(frozen=True)
 class StudyCurves:
     """The whole of curves.json."""
 
@@ -135,6 +173,8 @@ class StudyResults:
     """Spectra before training and of the best weights; None where spectra.parquet has not been written."""
     provenance: tuple[tuple[str, str], ...]
     """Name and value of everything known about how the results came to be; empty where unknown."""
+    privacy: tuple[PrivacyRow, ...] | None = None
+    """Membership inference per trial; None where the study was not asked for it."""
 
     @property
     def finished(self) -> tuple[Trial, ...]:
@@ -154,8 +194,8 @@ class StudyResults:
 
 def load_results(study_folder: Path) -> StudyResults:
     """Reads a study folder, where only trials.parquet must be there; DataError where a file is broken."""
-    curves, spectra, provenance = (
-        study_folder / name for name in ("curves.json", "spectra.parquet", "provenance.json")
+    curves, spectra, provenance, privacy = (
+        study_folder / name for name in ("curves.json", "spectra.parquet", "provenance.json", "privacy.parquet")
     )
     return StudyResults(
         name=study_folder.resolve().name,
@@ -163,6 +203,7 @@ def load_results(study_folder: Path) -> StudyResults:
         curves=from_json(StudyCurves, curves.read_bytes(), str(curves)) if curves.is_file() else None,
         spectra=_spectra(spectra) if spectra.is_file() else None,
         provenance=_provenance(provenance) if provenance.is_file() else (),
+        privacy=_privacy(privacy) if privacy.is_file() else None,
     )
 
 
@@ -209,6 +250,18 @@ def _spectra(path: Path) -> tuple[SpectrumRow, ...]:
     names = [field.name for field in fields(SpectrumRow)]
     rows: Iterable[dict[str, Any]] = table.select(names).to_pylist()
     return tuple(SpectrumRow(**{**row, "spectrum": tuple(row["spectrum"])}) for row in rows)
+
+
+def _privacy(path: Path) -> tuple[PrivacyRow, ...]:
+    """One row per attacked trial."""
+    names = [field.name for field in fields(PrivacyRow)]
+    rows: Iterable[dict[str, Any]] = _table(path, PrivacyRow).select(names).to_pylist()
+    return tuple(PrivacyRow(**{name: _frozen(value) for name, value in row.items()}) for row in rows)
+
+
+def _frozen(value: Any) -> Any:
+    """A list as a tuple, else the value."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _provenance(path: Path) -> tuple[tuple[str, str], ...]:

@@ -94,6 +94,11 @@ def grid_of(options: GridOptions, axes: Sequence[Axis] = ()) -> Grid:
     )
 
 
+def numbers(field: str, values: Sequence[float]) -> Axis:
+    """An axis of numbers."""
+    return Axis(field, tuple(f"{value:g}" for value in values))
+
+
 def _axis(text: str) -> Axis:
     name, separator, values = text.partition("=")
     if not separator or not values:

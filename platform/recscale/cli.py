@@ -142,19 +142,23 @@ def status(study: Positional[str], storage: Path = Path("runs")) -> int:
     return 1 if found.failed else 0
 
 
-def report(study: Positional[str], storage: Path = Path("runs")) -> int:
+def report(study: Positional[str], storage: Path = Path("runs"), privacy: bool = False) -> int:
     """Write a study's tables and report again from what the store holds now.
 
     Args:
         study: Name of a study in the storage, or its folder.
         storage: Folder that keeps the studies.
+        privacy: Attack every trial by membership inference, and add what came out.
     """
     from dashboards.pages import write_page
+    from recscale.study.privacy import write_privacy
     from recscale.study.results import write_results
     from recscale.study.study import find_study, read_study
 
     found = read_study(find_study(study, storage))
     write_results(found)
+    if privacy:
+        write_privacy(found)
     print(write_page(found.spec.recipe, found.folder))
     return 0
 

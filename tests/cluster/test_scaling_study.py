@@ -74,14 +74,15 @@ def test_a_killed_study_loses_only_what_ran_and_a_larger_grid_adds_only_what_is_
     assert len(after) == 12
     assert before.items() <= after.items()
 
-    larger = _run(_arguments(small_dataset, tmp_path, "--scales", "1", "2", "--sets", "1", "2", "--seeds", "6"), local)
+    wider = ("--scales", "1", "2", "--sets", "1", "2", "--seeds", "6", "--privacy")
+    larger = _run(_arguments(small_dataset, tmp_path, *wider), local)
     assert larger.returncode == 0, larger.stderr
     assert after.items() <= _finished(tmp_path).items()
     rows = _rows(tmp_path)
     assert {(row["scale"], row["num_sets"]) for row in rows} == {(1.0, 1), (1.0, 2), (2.0, 1), (2.0, 2)}
     assert {row["status"] for row in rows} == {"finished"}
     names = {"study.json", "trials.parquet", "trials.csv", "curves.json", "spectra.parquet", "provenance.json"}
-    assert {path.name for path in (tmp_path / "tiny").iterdir()} == names | {"report.html"}
+    assert {path.name for path in (tmp_path / "tiny").iterdir()} == names | {"report.html", "privacy.parquet"}
     assert (tmp_path / "mlflow.db").exists()
 
 

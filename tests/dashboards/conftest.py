@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dashboards.results import StudyResults, load_results
+from dashboards.results import PrivacyRow, StudyResults, Trial, load_results
 from recscale.curves.curve import Curve, Observation
 from recscale.curves.scaling import gather
 from recscale.curves.verdict import Better, judge
@@ -212,3 +213,69 @@ def large_results(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
 def results(study_folder: Path) -> StudyResults:
     """The study as a report reads it."""
     return load_results(study_folder)
+
+
+FRACTIONS = (0.1, 0.25, 1.0)
+ROWS = 5_000
+
+
+def _axis_trial(row: dict[str, Any], further: dict[str, str], lift: float) -> Trial:
+    """A trial of the scaling grid, elsewhere: `lift` is added to its AUC, ten times that to its IA / K."""
+    names = {field.name for field in fields(Trial)} - {"further"}
+    known = {name: value for name, value in row.items() if name in names}
+    trial = Trial(**known, further=tuple(further.items()))
+    return replace(
+        trial,
+        trial_id="-".join([trial.trial_id, *further.values()]),
+        test_auc=row["test_auc"] + lift,
+        ia_ratio_mean=row["ia_ratio_mean"] + 10 * lift,
+        weighted_ia_concat_ratio_mean=0.8 * row["weighted_ia_ratio_mean"],
+    )
+
+
+def _privacy_row(trial: Trial, attack: float) -> PrivacyRow:
+    noise = float(np.sqrt((2 * ROWS + 1) / 12) / ROWS)
+    return PrivacyRow(
+        trial_id=trial.trial_id,
+        rows=ROWS,
+        attack_auc=attack + 1e-3 * trial.seed,
+        attack_noise=noise,
+        within_label_auc=attack - 0.002,
+        within_label_noise=1.4 * noise,
+        loss_gap=attack - 0.5,
+        collection_rows=(16, 64, 256),
+        detected=(0.1, 0.3, 0.8 + 0.05 * trial.seed),
+        median_p=(0.4, 0.2, 0.01),
+        split_note=f"Train and test were split by the column {HOSTILE!r}.",
+    )
+
+
+@pytest.fixture(scope="session")
+def axis_results(trial_rows: list[dict[str, Any]]) -> StudyResults:
+    """Scales 1 and 4 of every family at three train fractions, last first; more data, more AUC, IA and privacy."""
+    trials = [
+        _axis_trial(row, {"train_fraction": f"{fraction:g}"}, 0.01 * np.log10(10 * fraction))
+        for fraction in reversed(FRACTIONS)
+        for row in trial_rows
+        if row["scale"] in (1.0, 4.0) and row["status"] == "finished"
+    ]
+    privacy = tuple(_privacy_row(trial, 0.6 - 0.08 * float(dict(trial.further)["train_fraction"])) for trial in trials)
+    return StudyResults("amounts", tuple(trials), None, None, tuple(PROVENANCE.items()), privacy)
+
+
+@pytest.fixture(scope="session")
+def decay_results(trial_rows: list[dict[str, Any]]) -> StudyResults:
+    """Scale 1 of one family under three decays and two table optimizers; only L2 inside Adam lowers anything."""
+    levels = (("0.0", "coupled"), ("1e-06", "coupled"), ("0.01", "decoupled"))
+    trials = [
+        _axis_trial(
+            row,
+            {"weight_decay": weight, "decay": decay, "table_optimizer": optimizer},
+            -0.01 if (weight, optimizer) == ("1e-06", "adam") else 0.0,
+        )
+        for weight, decay in levels
+        for optimizer in ("adam", "lazy_adam")
+        for row in trial_rows
+        if row["scale"] == 1.0 and row["family"] == "dcnv2"
+    ]
+    return StudyResults("decays", tuple(trials), None, None, ())

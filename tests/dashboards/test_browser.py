@@ -3,10 +3,12 @@
 import csv
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 import pytest
 
+from dashboards import axis
 from dashboards.scaling import write_report
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -58,9 +60,9 @@ def browser() -> Iterator["sync_api.Browser"]:
         opened.close()
 
 
-@pytest.fixture(scope="module", params=[(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")], ids=str)
-def visit(request, browser, address) -> Iterator[Visit]:
-    width, theme = request.param
+@contextmanager
+def visiting(browser: "sync_api.Browser", address: str, width: int, theme: str) -> Iterator[Visit]:
+    """A page that is drawn."""
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
     opened = Visit(context.new_page())
     opened.page.on("console", lambda message: opened.complaints.append(message.text))
@@ -71,6 +73,15 @@ def visit(request, browser, address) -> Iterator[Visit]:
     wait_until(opened.page, DRAWN)
     yield opened
     context.close()
+
+
+SIGHTS = [(390, "light"), (390, "dark"), (1440, "light"), (1440, "dark")]
+
+
+@pytest.fixture(scope="module", params=SIGHTS, ids=str)
+def visit(request, browser, address) -> Iterator[Visit]:
+    with visiting(browser, address, *request.param) as opened:
+        yield opened
 
 
 def test_the_page_is_drawn_fits_and_needs_no_network(visit, address):
@@ -159,3 +170,39 @@ def test_a_change_of_theme_is_followed(visit):
     page.emulate_media(color_scheme="light" if before == LIGHT_ON_DARK else "dark")
     wait_until(page, f"{TEXT_COLOR} !== '{before}'")
     assert {before, page.evaluate(TEXT_COLOR)} == {LIGHT_ON_DARK, DARK_ON_LIGHT}
+
+
+@pytest.mark.parametrize("sight", SIGHTS[1:3], ids=str)
+def test_a_page_along_an_axis_is_drawn_with_its_privacy_and_every_choice_works(browser, axis_results, tmp_path, sight):
+    path = tmp_path / "report.html"
+    trials = tuple(trial for trial in axis_results.trials if trial.family == "dcnv2")
+    path.write_text(axis.report_html(axis.DATA_AMOUNT, replace(axis_results, trials=trials)))
+    with visiting(browser, path.as_uri(), *sight) as opened:
+        page = opened.page
+        assert page.locator(".plot .main-svg").count() >= 5
+        names = ("quality-0", "abundance-0-0", "abundance-0-1", "privacy-0", "detected-0")
+        before = {name: page.evaluate(FIRST_Y, name) for name in names}
+        page.get_by_text("log loss", exact=True).first.click()
+        page.get_by_text("sets concatenated", exact=True).first.click()
+        page.get_by_text("within one label", exact=True).first.click()
+        page.get_by_label("Configuration").select_option(index=2)
+        wait_until(page, "document.getElementById('detected-0')._fullData[0].line.dash === 'dash'")
+        wait_until(page, "document.getElementById('quality-0')._fullData.at(-1).y[0] < 0.6")
+        changed = {name for name in names if page.evaluate(FIRST_Y, name) != before[name]}
+        assert changed >= {"quality-0", "abundance-0-0", "abundance-0-1", "privacy-0"}
+        page.get_by_text("Every configuration by itself").click()
+        assert page.locator("details td", has_text="SE 4×, K = 40").is_visible()
+        assert page.evaluate(OVERFLOW) <= 0
+        assert opened.complaints == []
+        assert {url for url in opened.requests if not url.startswith("data:")} == {path.as_uri()}
+
+
+def test_groups_of_categories_stand_under_their_names(browser, decay_results, tmp_path):
+    path = tmp_path / "report.html"
+    path.write_text(axis.report_html(axis.DECAY, decay_results))
+    with visiting(browser, path.as_uri(), 1440, "light") as opened:
+        shown = opened.page.locator("#quality-0 .xtick2 text").all_text_contents()
+        ticks = opened.page.locator("#quality-0 .xtick text").all_text_contents()
+        assert shown == ["adam", "lazyadam"]  # in two lines
+        assert ticks == ["none", "coupled 1e-06", "decoupled 0.01"] * 2
+        assert opened.complaints == []

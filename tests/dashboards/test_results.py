@@ -1,14 +1,16 @@
 """A study folder is read whole, with its optional files absent, and refused by name where it is broken."""
 
 import shutil
+from dataclasses import fields
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from dashboards.results import load_results
+from dashboards.results import Trial, load_results
 from recscale.errors import DataError
+from recscale.study.results import TRIALS_SCHEMA
 
 
 @pytest.fixture
@@ -21,6 +23,11 @@ def test_every_trial_is_read_with_its_further_columns(results, trial_rows):
     assert len(results.finished) == len(trial_rows) - 2
     assert results.trials[0].further == (("learning_rate", "0.001"),)
     assert results.trials[-1].test_auc is None
+
+
+def test_only_settings_are_further_columns():
+    """Else a page would take every trial for a configuration of its own."""
+    assert {*TRIALS_SCHEMA.names} <= {field.name for field in fields(Trial)}
 
 
 def test_spectra_keep_only_the_moments_that_are_shown(results):

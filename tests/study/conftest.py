@@ -25,6 +25,7 @@ from recscale.records import (
 from recscale.study.grid import Grid, resolve
 from recscale.study.store import TrialStore
 from recscale.study.study import Study
+from recscale.training.membership import member_sample
 from recscale.training.run import TrainedTrial
 
 GRID = Grid(
@@ -95,5 +96,9 @@ def _trained(spec: TrialSpec, dataset: Dataset) -> TrainedTrial:
         device="cpu",
     )
     spectra = spectra_table([("initial", 0, measured), ("best", 19, measured)], names)
-    labels = dataset.split("test").labels()
-    return TrainedTrial(result, spectra, np.zeros(len(labels), np.float32), labels)
+    test, members = (
+        dataset.split("test").labels(),
+        member_sample(dataset.split("train"), dataset.split("test")).labels(),
+    )
+    zeros = np.zeros(len(test), np.float32)
+    return TrainedTrial(result, spectra, zeros, test, zeros[: len(members)], members)

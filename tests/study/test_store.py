@@ -32,7 +32,7 @@ def test_a_result_is_written_last(study: Study, finish: Finish, monkeypatch: pyt
     real = module.write_atomic
     monkeypatch.setattr(module, "write_atomic", lambda path, content: (order.append(path.name), real(path, content)))
     finish(study.store, study.spec.trials[0])
-    assert order == ["spec.json", "predictions.arrow", "spectra.arrow", "result.json"]
+    assert order == ["spec.json", "predictions.arrow", "train_predictions.arrow", "spectra.arrow", "result.json"]
 
 
 def test_leaves_no_temporary_file_and_no_checkpoint(study: Study, finish: Finish) -> None:
@@ -40,7 +40,7 @@ def test_leaves_no_temporary_file_and_no_checkpoint(study: Study, finish: Finish
     study.store.checkpoint_folder(spec.trial_id).mkdir(parents=True)
     finish(study.store, spec)
     names = {path.name for path in study.store.folder(spec.trial_id).iterdir()}
-    assert names == {"spec.json", "predictions.arrow", "spectra.arrow", "result.json"}
+    assert names == {"spec.json", "predictions.arrow", "train_predictions.arrow", "spectra.arrow", "result.json"}
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"trial_id": 3}', b"\xff\xfe"])

@@ -17,6 +17,7 @@ from recscale.records import StudySpec
 from recscale.study.grid import Grid, resolve_all
 from recscale.study.plan import Plan, make_plan, measure_machine
 from recscale.study.plan_text import plan_text
+from recscale.study.privacy import write_privacy
 from recscale.study.provenance import gather_provenance
 from recscale.study.results import write_results
 from recscale.study.store import TrialStore
@@ -45,6 +46,8 @@ class LaunchOptions:
     """GiB one trial may use. None: this machine's memory over the trials that run at once on it."""
     max_retries: int = 1
     """Restarts of a trial whose process died; it goes on from its checkpoint."""
+    privacy: bool = False
+    """Attack every trial by membership inference at the end, and add what came out to the report."""
 
 
 def launch(
@@ -85,7 +88,10 @@ def launch(
         write_study(study)
         drive = Drive(options.executor or default_executor(share), share, options.max_retries)
         failed = run_study(study, plan, drive, info, mirror)
-    outputs = [*write_results(study), report(study.folder)]
+    outputs = [*write_results(study)]
+    if options.privacy:
+        outputs.append(write_privacy(study))
+    outputs.append(report(study.folder))
     mirror.end_study(outputs, failed)
     if mirror.problem:
         print(f"MLflow did not take everything ({mirror.problem}); complete it with: recscale sync {study.folder}")

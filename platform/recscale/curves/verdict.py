@@ -1,12 +1,12 @@
 """What one family's trials say about scaling, in numbers and in one plain sentence."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from recscale.curves.curve import Observation
 from recscale.curves.differences import Difference, Trend, difference, single_point
+from recscale.curves.words import interval, number, signed, unclear
 from recscale.errors import ConfigError
 
 
@@ -105,9 +105,9 @@ def _change_words(subject: str, change: Difference | None, better: Better, top: 
     peak = f", with its best mean at scale {top:g}" if top else ""
     if change.trend in (Trend.RISES, Trend.FALLS):
         good = (change.trend is Trend.RISES) == (better is Better.HIGHER)
-        verb = f"{change.trend.value} by {_number(change.value, change.value)} {_interval(change)}"
+        verb = f"{change.trend.value} by {number(change.value, change.value)} {interval(change)}"
         return f"{subject} {verb} {span} ({'better' if good else 'worse'}){peak}"
-    return f"{subject} changes by {_signed(change)} {span}: {_unclear(change)}{peak}"
+    return f"{subject} changes by {signed(change)} {span}: {unclear(change)}{peak}"
 
 
 def _gain_words(metric: str, gain: Difference | None, better: Better) -> str:
@@ -118,8 +118,8 @@ def _gain_words(metric: str, gain: Difference | None, better: Better) -> str:
     if gain.trend in (Trend.RISES, Trend.FALLS):
         good = (gain.trend is Trend.RISES) == (better is Better.HIGHER)
         side = "better" if good else "worse"
-        return f"multi-embedding is {side} by {_number(gain.value, gain.value)} {_interval(gain)} {metric} {where}"
-    return f"multi-embedding differs by {_signed(gain)} {metric} {where}: {_unclear(gain)}"
+        return f"multi-embedding is {side} by {number(gain.value, gain.value)} {interval(gain)} {metric} {where}"
+    return f"multi-embedding differs by {signed(gain)} {metric} {where}: {unclear(gain)}"
 
 
 def _ia_words(change: Difference) -> str:
@@ -127,32 +127,4 @@ def _ia_words(change: Difference) -> str:
     span = f"from {change.first:.2f} to {change.second:.2f}"
     if change.trend in (Trend.RISES, Trend.FALLS):
         return f"IA/K of single-embedding {change.trend.value} {span}"
-    return f"IA/K of single-embedding goes {span}: {_unclear(change)}"
-
-
-def _unclear(change: Difference) -> str:
-    """Why a difference shows nothing."""
-    first, second = change.seeds
-    if change.trend is Trend.ONE_SEED:
-        return f"{first} against {second} seeds give no interval, add seeds"
-    return f"within seed noise with {first} and {second} seeds"
-
-
-def _signed(change: Difference) -> str:
-    """A signed difference with its interval where it has one."""
-    text = f"{'-' if change.value < 0 else '+'}{_number(change.value, change.value)}"
-    return text if change.low is None else f"{text} {_interval(change)}"
-
-
-def _interval(change: Difference) -> str:
-    """The interval of a clear difference as sizes, of an unclear one with signs."""
-    ends = [change.low or 0.0, change.high or 0.0]
-    if change.trend is Trend.FALLS:
-        ends = [-ends[1], -ends[0]]
-    return f"[{', '.join(('-' if end < 0 else '') + _number(end, change.value) for end in ends)}]"
-
-
-def _number(value: float, size: float) -> str:
-    """|value| with four decimals, or with as many as show two digits of `size`."""
-    decimals = 4 if size == 0 else min(8, max(4, 1 - math.floor(math.log10(abs(size)))))
-    return f"{abs(value):.{decimals}f}"
+    return f"IA/K of single-embedding goes {span}: {unclear(change)}"

@@ -1,6 +1,7 @@
 """The trial store: one folder per trial, named by its identity; result.json present means finished.
 
-Layout: <storage>/trials/<id>/{spec.json,result.json,spectra.arrow,predictions.arrow,checkpoint/,error.txt}.
+Layout: <storage>/trials/<id>/{spec.json,result.json,spectra.arrow,predictions.arrow,train_predictions.arrow,
+checkpoint/,error.txt}.
 """
 
 import json
@@ -56,6 +57,8 @@ class TrialStore:
         folder = self.folder(trained.result.trial_id)
         predictions = pa.table({"logit": trained.test_logits, "label": trained.test_labels})
         write_atomic(folder / "predictions.arrow", arrow_bytes(predictions))
+        members = pa.table({"logit": trained.train_logits, "label": trained.train_labels})
+        write_atomic(folder / "train_predictions.arrow", arrow_bytes(members))
         write_atomic(folder / "spectra.arrow", arrow_bytes(trained.spectra))
         write_atomic(folder / "result.json", _json(trained.result))
         (folder / "error.txt").unlink(missing_ok=True)
@@ -90,6 +93,11 @@ class TrialStore:
     def read_predictions(self, trial_id: str) -> pa.Table:
         """Test logits (float32) and labels (uint8) of a finished trial."""
         return read_arrow(self.folder(trial_id) / "predictions.arrow")
+
+    def read_train_predictions(self, trial_id: str) -> pa.Table | None:
+        """Logits (float32) and labels (uint8) on rows trained on; None where the trial ended before they were kept."""
+        path = self.folder(trial_id) / "train_predictions.arrow"
+        return read_arrow(path) if path.exists() else None
 
 
 def _json(record: object) -> bytes:

@@ -32,6 +32,7 @@ from recscale.records import (
 )
 from recscale.training.checkpoints import State
 from recscale.training.losses import LossWindow
+from recscale.training.membership import member_sample
 from recscale.training.memory import MemoryPeak
 from recscale.training.metrics import score_predictions
 from recscale.training.schedule import check_trial, next_evaluation, train_rows, trainable_batches
@@ -53,6 +54,10 @@ class TrainedTrial:
     """Logits of the best weights on the test split, float32, in the split's order."""
     test_labels: np.ndarray
     """Labels of the test split, uint8."""
+    train_logits: np.ndarray
+    """Logits of the best weights on rows that were trained on, float32: recscale.training.membership says which."""
+    train_labels: np.ndarray
+    """Labels of those rows, uint8."""
 
 
 class TrainingRun:
@@ -76,6 +81,7 @@ class TrainingRun:
         )
         splits = {name: dataset.split(name) for name in ("train", "valid", "test")}
         splits["train"] = splits["train"].first(train_rows(dataset, spec.train))
+        splits["members"] = member_sample(splits["train"], splits["test"])
         self.splits = {name: split.resident(device) for name, split in splits.items()}
         self.counts = dataset.counts()
         self.losses = LossWindow(device)
@@ -196,17 +202,23 @@ class TrainingRun:
             torch.cuda.set_rng_state(state["device_rng"], self.device)
 
     def conclude(self, peak: MemoryPeak) -> TrainedTrial:
-        """Tests the best weights and gathers what the trial leaves behind."""
+        """Tests the best weights and gathers what the trial leaves behind.
+
+        The rows trained on cost one more pass over as many rows as test has, 65,536 at most, and five bytes each.
+        """
         started = time.perf_counter()
         self.model.load_state_dict(self.best)
         logit_B, label_B = self._predict("test")
         test = score_predictions(logit_B, label_B)
+        member_logit_B, member_label_B = self._predict("members")
         self.other_seconds += time.perf_counter() - started
         return TrainedTrial(
             result=self._result(test, peak),
             spectra=_mark_best(pa.concat_tables(self.spectra), self.history[self.best_index].step),
             test_logits=logit_B.cpu().numpy(),
             test_labels=label_B.to("cpu", torch.uint8).numpy(),
+            train_logits=member_logit_B.cpu().numpy(),
+            train_labels=member_label_B.to("cpu", torch.uint8).numpy(),
         )
 
     def _result(self, test: Metrics, peak: MemoryPeak) -> TrialResult:
