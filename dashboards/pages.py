@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from dashboards import scaling
+from dashboards import ablations, scaling
 
 PAGES: dict[str, Callable[[Path], Path]] = {
     "scaling": scaling.write_study_report,
+    "ablations": ablations.write_ablation_report,
 }
 """By recipe: reads a study's folder, writes its page, returns the page's path."""
 

@@ -1,8 +1,8 @@
 """What each penalty adds to a training step: `python tests/benchmarks/penalties.py` prints a table and writes nothing.
 
-A trial's own steps are timed with and without the penalty in turn, so that a noisy machine disturbs both alike. 39 fields
-with vocabularies of 3 to 100,000 ids, Zipf ids, batch 2048, lazy Adam, K = 10 in each of 4 sets (flattening, which is
-about single-embedding: one set of the same budget, K = 40). One thread, as a pooled trial on one CPU has.
+A trial's own steps are timed with and without the penalty in turn, so that a noisy machine disturbs both alike. 39
+fields with vocabularies of 3 to 100,000 ids, Zipf ids, batch 2048, lazy Adam, K = 10 in each of 4 sets (flattening,
+which is about single-embedding: one set of the same budget, K = 40). One thread, as a pooled trial on one CPU has.
 """
 
 import argparse
@@ -95,7 +95,6 @@ def _zipf_dataset(folder: Path) -> Dataset:
     shares = [1 / np.arange(1, size + 1) for size in VOCABULARIES]
     ids_BN = np.stack([rng.choice(len(p), ROWS, p=p / p.sum()) for p in shares], 1).astype(np.int32)
     label_B = (rng.random(ROWS) < 0.3).astype(np.uint8)
-    names = [f"field_{index:02d}" for index in range(FIELDS)]
     with DatasetWriter(folder) as writer:
         for split in ("train", "valid", "test"):
             writer.write_rows(split, ids_BN, label_B)

@@ -8,10 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 
 from recscale.data.manifest import Manifest
+from recscale.errors import ConfigError
 from recscale.models.accounting import ModelCost, account
 from recscale.records import ModelSpec, Precision, TrainSpec, TrialSpec
 from recscale.study.grid import Refusal
 from recscale.study.store import TrialStatus, TrialStore
+from recscale.training.penalties import check_penalty
 
 STEP_OVERHEAD_SECONDS = 2e-3
 """Time of one optimizer step that neither FLOPs nor bytes explain, on a CPU."""
@@ -73,10 +75,11 @@ def make_plan(
     machine: Machine,
     slots: int,
 ) -> Plan:
-    """Sizes every trial and refuses those whose memory does not fit into one slot."""
-    history = _Finished(store, trials)
+    """Sizes every trial; refuses models that do not admit their penalty, and those that do not fit into one slot."""
+    admitted, unfit = _admitted(trials, len(manifest.fields))
+    history = _Finished(store, admitted)
     fitting, too_large = [], {}
-    for spec in trials:
+    for spec in admitted:
         cost = account(spec.model, spec.train, manifest.vocabulary_sizes)
         if cost.peak_memory_bytes > machine.memory_bytes:
             refusal = _too_large(spec.model, cost, machine)
@@ -84,7 +87,22 @@ def make_plan(
             continue
         seconds = history.seconds(spec) or estimate_seconds(spec.train, cost, manifest.split("train").rows, machine)
         fitting.append(PlannedTrial(spec, cost, seconds, store.status(spec.trial_id)))
-    return Plan(tuple(fitting), (*refused, *too_large.values()), slots)
+    return Plan(tuple(fitting), (*refused, *unfit, *too_large.values()), slots)
+
+
+def _admitted(trials: Sequence[TrialSpec], num_fields: int) -> tuple[list[TrialSpec], tuple[Refusal, ...]]:
+    """The trials whose model has what their penalty is about, and each point that has not."""
+    admitted, refused = [], {}
+    for spec in trials:
+        model, train = spec.model, spec.train
+        try:
+            check_penalty(model, train.penalty, train.penalty_weight, num_fields)
+        except ConfigError as error:
+            point = f"{_point(model)} penalty={train.penalty.value}"
+            refused[point] = Refusal(point, str(error))
+        else:
+            admitted.append(spec)
+    return admitted, tuple(refused.values())
 
 
 def estimate_seconds(train: TrainSpec, cost: ModelCost, rows: int, machine: Machine) -> float:
@@ -144,9 +162,13 @@ class _Finished:
 
 
 def _too_large(model: ModelSpec, cost: ModelCost, machine: Machine) -> Refusal:
-    point = f"{model.family} scale={model.scale:g} sets={model.num_sets}"
+    point = _point(model)
     return Refusal(
         point,
         f"{point}: needs {cost.peak_memory_bytes / 2**30:.1f} GiB, but one trial's share has "
         f"{machine.memory_bytes / 2**30:.1f} GiB; run fewer trials at once, lower the scale or use a larger machine",
     )
+
+
+def _point(model: ModelSpec) -> str:
+    return f"{model.family} scale={model.scale:g} sets={model.num_sets}"
