@@ -19,9 +19,9 @@ HOW_TO_READ = {
     "apart: a penalty makes their embeddings span unlike subspaces. Spectrum flattened: a penalty makes singular "
     "values alike. A variant that a family does not admit has no row.",
     "figures": "Test AUC: a bar that does not touch the dashed line is a difference beyond seed noise. If taking a "
-    "part away from ME costs nothing, that part is not what helps. Collapse: IA / K is low where tables have collapsed, set "
-    "diversity near 0 where the sets are copies of each other; look whether the variants that lose quality are those "
-    "that lose abundance or diversity.",
+    "part away from ME costs nothing, that part is not what helps. Collapse: IA / K is low where tables have "
+    "collapsed, set diversity near 0 where the sets are copies of each other; look whether the variants that lose "
+    "quality are those that lose abundance or diversity.",
 }
 COLUMNS = ("sets", "seeds", "test AUC", "minus ME", "minus SE", "IA / K", "IA / (M·K)", "set diversity")
 
