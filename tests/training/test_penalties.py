@@ -10,7 +10,7 @@ from torch import Tensor
 
 from recscale.collapse.penalties import best_lambda, orthogonality, pattern_spread, subspace_similarity
 from recscale.data.reader import Dataset
-from recscale.errors import ConfigError
+from recscale.errors import ConfigError, TrialError
 from recscale.models.model import MultiEmbeddingModel
 from recscale.models.tables import GradientLayout
 from recscale.records import Evaluation, ModelSpec, Penalty, Sharing, TableOptimizer, TrainSpec, TrialSpec
@@ -118,6 +118,20 @@ def test_a_killed_run_ends_with_the_same_bits(penalty: Penalty, small_dataset: D
     resumed = _run(spec, small_dataset, tmp_path / "cut")
     assert np.array_equal(whole.test_logits, resumed.test_logits)
     assert whole.result.history == resumed.result.history
+
+
+@every_penalty
+def test_a_run_that_diverges_names_the_step(penalty: Penalty, small_dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(TrialError, match=r"training loss is (nan|inf) at step \d+, expected a finite"):
+        _run(_spec(small_dataset, penalty, learning_rate=1e30), small_dataset, tmp_path)
+
+
+def test_a_penalty_alone_that_is_not_finite_stops_the_run(small_dataset: Dataset) -> None:
+    run = TrainingRun(_spec(small_dataset, Penalty.ORTHOGONALITY, penalty_weight=1e38), small_dataset, CPU)
+    with torch.no_grad():
+        next(run.penalty.parameters()).fill_(1e10)
+    with pytest.raises(TrialError, match=r"training loss is inf at step 1, expected a finite"):
+        run.train_until_evaluation()
 
 
 def test_lambda_is_learned(small_dataset: Dataset) -> None:

@@ -107,10 +107,10 @@ def spectrum_flattening(gram_NKK: Tensor, rank_N: Tensor) -> Flattening:
 
     f_i = Var_k(s_k / mean s) = R S2 / S1^2 - 1 with S1 = sum s, S2 = sum s^2, so df_i/ds_k = 2 R / S1^2 (s_k - S2 / S1)
     and, since ds_k/dE = u_k v_k^T = E v_k v_k^T / s_k: G_i = V diag(2 R / S1^2 (1 - S2 / (S1 s_k))) V^T / N.
-    A table of zeros has no direction to push: its G_i is 0.
+    A table of zeros has no direction to push: its G_i is 0. Of Gram matrices that are not finite the value is NaN.
     """
     fields, dim, _ = gram_NKK.shape
-    energy_NK, right_NKK = torch.linalg.eigh(gram_NKK)
+    energy_NK, right_NKK = torch.linalg.eigh(gram_NKK.nan_to_num(0, 0, 0))
     counted_NK = torch.arange(dim, 0, -1, device=rank_N.device) <= rank_N[:, None]
     s_NK = torch.where(counted_NK, energy_NK, 0.0).clamp(min=0).sqrt()
     s1_N1, s2_N1 = s_NK.sum(1, keepdim=True), s_NK.square().sum(1, keepdim=True)
@@ -119,7 +119,7 @@ def spectrum_flattening(gram_NKK: Tensor, rank_N: Tensor) -> Flattening:
     slope_NK = 2 * rank_N[:, None] / s1_N1**2 * (1 - s2_N1 / s1_N1 / s_NK.maximum(floor_N1))
     weighted_NKK = right_NKK * torch.where(counted_NK, slope_NK, 0.0)[:, None] / fields
     value_N = (rank_N * (s2_N1 / s1_N1**2)[:, 0] - 1).clamp(min=0)
-    return Flattening(value_N.mean(), weighted_NKK @ right_NKK.mT)
+    return Flattening(value_N.mean() + 0 * gram_NKK.sum(), weighted_NKK @ right_NKK.mT)
 
 
 def table_grams(weight_VK: Tensor, vocabulary_sizes: Sequence[int]) -> Tensor:
