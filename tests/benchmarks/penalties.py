@@ -1,8 +1,9 @@
 """What each penalty adds to a training step: `python tests/benchmarks/penalties.py` prints a table and writes nothing.
 
-A trial's own steps are timed with and without the penalty in turn, so that a noisy machine disturbs both alike. 39
-fields with vocabularies of 3 to 100,000 ids, Zipf ids, batch 2048, lazy Adam, K = 10 in each of 4 sets (flattening,
-which is about single-embedding: one set of the same budget, K = 40). One thread, as a pooled trial on one CPU has.
+A trial's own steps are timed with and without the penalty in turn, in processor time, so that other work on the machine
+disturbs little and both alike. 39 fields with vocabularies of 3 to 100,000 ids, Zipf ids, batch 2048, lazy Adam, K = 10
+in each of 4 sets (flattening, which is about single-embedding: one set of the same budget, K = 40). One thread, as a
+pooled trial on one CPU has.
 """
 
 import argparse
@@ -34,7 +35,7 @@ class Share:
     """One penalty's cost on one family."""
 
     step: float
-    """Median milliseconds of a step without it, over repeats."""
+    """Median milliseconds of processor time of a step without it, over repeats."""
     shares: tuple[float, ...]
     """Added time as a share of that step, one per repeat."""
 
@@ -84,9 +85,9 @@ def measure(dataset: Dataset, family: str, penalty: Penalty, repeats: int, steps
 
 
 def _seconds(run: TrainingRun, batch: Batch) -> float:
-    started = time.perf_counter()
+    started = time.process_time()
     run._optimize(batch)
-    return time.perf_counter() - started
+    return time.process_time() - started
 
 
 def _zipf_dataset(folder: Path) -> Dataset:

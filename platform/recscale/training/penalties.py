@@ -32,7 +32,7 @@ DEFAULT_WEIGHTS = {
     Penalty.SPECTRUM_FLATTENING: 1e-2,
 }
 """Where penalty_weight is not given. Alignment as the paper; similarity the middle of its 1e-5 to 1e-3; orthogonality
-between the 1e-5 and 1e-4 of its released code. For flattening no weight is published: of 1e-3, 1e-2, 0.1 and 1 this is
+between the 1e-5 and 1e-4 of its released code. For flattening no weight is published: of 1e-3, 1e-2 and 0.1 this is
 the smallest that moved IA/K by more than a few percent (dcnv2 at scale 4 on the embedded world: 0.26 to 0.32)."""
 REFRESH_STEPS = 4
 """Steps between two decompositions of the tables for spectrum flattening. Measured on 6,000 rows of the embedded world
