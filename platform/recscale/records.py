@@ -278,7 +278,7 @@ class Evaluation:
     epoch: float
     """Passes over the train split done."""
     train_loss: float | None
-    """Mean training loss since the evaluation before; None at step 0."""
+    """Mean training loss since the evaluation before, penalties left out; None at step 0."""
     valid: Metrics
     """Quality on the valid split."""
     collapse: CollapseSummary

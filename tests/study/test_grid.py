@@ -6,7 +6,7 @@ import pytest
 
 from recscale.errors import ConfigError
 from recscale.records import TrialSpec
-from recscale.study.grid import Axis, Grid, resolve
+from recscale.study.grid import Axis, Grid, resolve, resolve_all
 
 
 def _cells(grid: Grid) -> list[tuple[str, float, int, int]]:
@@ -27,6 +27,15 @@ def test_points_that_do_not_divide_are_refused_by_name(grid: Grid) -> None:
     assert [refusal.point for refusal in resolved.refused] == ["dnn scale=1 sets=3", "dcnv2 scale=1 sets=3"]
     assert "4 * 1 = 4 does not divide into 3 sets" in resolved.refused[0].reason
     assert {(spec.model.scale, spec.model.num_sets) for spec in resolved.trials} == {(1.0, 1), (3.0, 1), (3.0, 3)}
+
+
+def test_a_grid_of_which_nothing_is_left_does_not_end_a_union(grid: Grid) -> None:
+    hopeless = replace(grid, sets=("3",), scales=(1.0,))
+    resolved = resolve_all([grid, hopeless, grid], "data")
+    assert resolved.trials == resolve(grid, "data").trials
+    assert [refusal.point for refusal in resolved.refused] == ["dnn scale=1 sets=3", "dcnv2 scale=1 sets=3"]
+    with pytest.raises(ConfigError, match=r"no point of the grid can be built: .*does not divide"):
+        resolve_all([hopeless, hopeless], "data")
 
 
 def test_further_axes_multiply(grid: Grid) -> None:

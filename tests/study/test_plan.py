@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from recscale.data.reader import Dataset
-from recscale.records import ModelSpec, TrialResult, TrialSpec
+from recscale.records import ModelSpec, Penalty, TrialResult, TrialSpec
 from recscale.study.plan import Machine, Plan, estimate_seconds, make_plan, measure_machine
 from recscale.study.plan_text import plan_text
 from recscale.study.store import TrialStatus, TrialStore
@@ -50,6 +50,18 @@ def test_what_a_family_cannot_build_is_refused_by_name_and_the_rest_is_planned(
         ("wukong scale=1 sets=1", True)
     ]
     assert [trial.spec for trial in plan.trials] == list(study.spec.trials)
+
+
+def test_a_penalty_that_a_family_does_not_admit_is_refused_by_name(study: Study, small_dataset: Dataset) -> None:
+    train = replace(study.spec.trials[0].train, penalty=Penalty.PATTERN_ALIGNMENT)
+    aligned = tuple(replace(spec, train=train) for spec in study.spec.trials)
+    plan = make_plan((*study.spec.trials, *aligned), (), small_dataset.manifest, study.store, MACHINE, slots=2)
+    kept = {(t.spec.model.family, t.spec.model.num_sets > 1) for t in plan.trials if t.spec in aligned}
+    assert kept == {("dcnv2", True)}
+    assert len(plan.trials) == len(study.spec.trials) + 4
+    text = plan_text(plan, "1 CPU")
+    assert "refused: dnn at scale 4 with 4 sets does not admit the penalty pattern_alignment: its interaction" in text
+    assert text.count("missing penalty=pattern_alignment\n") == 4
 
 
 def test_time_left_is_work_over_slots_but_never_less_than_the_longest_trial(

@@ -10,6 +10,7 @@ import torch
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError, DataError, TrialError
 from recscale.records import (
+    Decay,
     Evaluation,
     ModelSpec,
     Precision,
@@ -65,11 +66,11 @@ def test_learns_and_reports(small_dataset: Dataset, tmp_path: Path) -> None:
     assert np.array_equal(trained.test_labels, small_dataset.split("test").labels())
 
 
-@pytest.mark.parametrize("optimizer", list(TableOptimizer))
+@pytest.mark.parametrize(("optimizer", "decay"), zip(TableOptimizer, [*Decay, Decay.DECOUPLED], strict=True))
 def test_same_seed_same_bits_and_a_killed_run_ends_with_them(
-    optimizer: TableOptimizer, small_dataset: Dataset, tmp_path: Path
+    optimizer: TableOptimizer, decay: Decay, small_dataset: Dataset, tmp_path: Path
 ) -> None:
-    spec = _spec(small_dataset, table_optimizer=optimizer)
+    spec = _spec(small_dataset, table_optimizer=optimizer, decay=decay)
     whole = _run(spec, small_dataset, tmp_path / "whole")
     killed_at = whole.result.history[3].step
     with pytest.raises(Killed):

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn.functional import embedding
 
-from recscale.records import TableOptimizer, TrainSpec
-from recscale.training.table_optimizers import LazyAdam, RowwiseAdagrad, table_optimizer
+from recscale.records import Decay, TableOptimizer, TrainSpec
+from recscale.training.table_optimizers import LazyAdam, RowwiseAdagrad, dense_adam, table_optimizer
 
 
 def _tables(rows: int = 7, columns: int = 4) -> tuple[nn.Parameter, nn.Parameter]:
@@ -20,11 +20,15 @@ def _backward(table: nn.Parameter, ids: torch.Tensor, step: int, sparse: bool) -
     (embedding(ids, table, sparse=sparse).sin() * weights).sum().backward()
 
 
+TORCHS_OWN = {Decay.COUPLED: torch.optim.Adam, Decay.DECOUPLED: torch.optim.AdamW}
+
+
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
-def test_lazy_adam_equals_dense_adam_where_every_row_is_touched(weight_decay: float) -> None:
+@pytest.mark.parametrize("decay", list(Decay))
+def test_lazy_adam_equals_dense_adam_where_every_row_is_touched(weight_decay: float, decay: Decay) -> None:
     ours, reference = _tables()
-    lazy = LazyAdam([ours], 0.05, weight_decay)
-    dense = torch.optim.Adam([reference], lr=0.05, weight_decay=weight_decay)
+    lazy = LazyAdam([ours], 0.05, weight_decay, decay)
+    dense = TORCHS_OWN[decay]([reference], lr=0.05, weight_decay=weight_decay)
     ids = torch.tensor([[0, 1, 2, 3], [4, 5, 6, 0], [0, 0, 3, 2]])
     for step in range(20):
         _backward(ours, ids, step, sparse=True)
@@ -78,3 +82,37 @@ def test_rowwise_adagrad_against_its_formula_per_set() -> None:
                 expected[row, columns] -= 0.1 * gradient / (accumulated[row, part].sqrt() + 1e-8)
     torch.testing.assert_close(table.detach(), expected, rtol=1e-12, atol=1e-12)
     assert optimizer.state[table]["sum"].shape == (7, 2)
+
+
+@pytest.mark.parametrize("decay", list(Decay))
+def test_dense_adam_is_torchs_own_for_tables_and_dense_parameters(decay: Decay) -> None:
+    ours, reference = _tables()
+    spec = TrainSpec(table_optimizer=TableOptimizer.ADAM, learning_rate=0.05, weight_decay=0.1, decay=decay)
+    for build in (dense_adam([ours], spec), table_optimizer(ours, spec, num_sets=1)):
+        assert type(build) is TORCHS_OWN[decay]
+        assert build.defaults["fused"]
+    dense, expected = dense_adam([ours], spec), TORCHS_OWN[decay]([reference], lr=0.05, weight_decay=0.1)
+    for step in range(5):
+        for table in (ours, reference):
+            _backward(table, torch.tensor([[0, 3, 3]]), step, sparse=False)
+        dense.step()
+        expected.step()
+    torch.testing.assert_close(ours, reference, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("optimizer", [TableOptimizer.LAZY_ADAM, TableOptimizer.ROWWISE_ADAGRAD])
+def test_decoupled_decay_shrinks_touched_rows_once_and_leaves_states_alone(optimizer: TableOptimizer) -> None:
+    decayed, plain = _tables()
+    spec = TrainSpec(table_optimizer=optimizer, learning_rate=0.5, weight_decay=0.2, decay=Decay.DECOUPLED)
+    with_decay, without = (
+        table_optimizer(table, TrainSpec(**{**vars(spec), "weight_decay": decay}), num_sets=2)
+        for table, decay in ((decayed, 0.2), (plain, 0.0))
+    )
+    start = plain.detach().clone()
+    for table, chosen in ((decayed, with_decay), (plain, without)):
+        _backward(table, torch.tensor([[1, 1], [4, 1]]), 0, sparse=True)
+        chosen.step()
+    shrunk = torch.zeros(7, 1, dtype=torch.float64).index_fill_(0, torch.tensor([1, 4]), 0.5 * 0.2)
+    torch.testing.assert_close(decayed.detach(), plain.detach() - shrunk * start, rtol=1e-12, atol=1e-12)
+    for name, state in without.state[plain].items():
+        torch.testing.assert_close(with_decay.state[decayed][name], state, rtol=0, atol=0)

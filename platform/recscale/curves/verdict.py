@@ -122,6 +122,15 @@ def _gain_words(metric: str, gain: Difference | None, better: Better) -> str:
     return f"multi-embedding differs by {signed(gain)} {metric} {where}: {unclear(gain)}"
 
 
+def comparison_words(change: Difference, better: Better, reference: str) -> str:
+    """The second mean against the first, which is that of `reference`."""
+    if change.trend not in (Trend.RISES, Trend.FALLS):
+        return f"{signed(change)} against {reference}: {unclear(change)}"
+    good = (change.trend is Trend.RISES) == (better is Better.HIGHER)
+    size = f"{number(change.value, change.value)} {interval(change)}"
+    return f"{'better' if good else 'worse'} than {reference} by {size}"
+
+
 def _ia_words(change: Difference) -> str:
     """IA/K against scale in words."""
     span = f"from {change.first:.2f} to {change.second:.2f}"

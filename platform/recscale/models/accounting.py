@@ -28,7 +28,8 @@ class ModelCost:
     dense_params: int
     """Entries of all other parameters."""
     flops_per_sample: int
-    """Matrix-product FLOPs of one row's forward pass, a multiply-add counted as two (torch's counter)."""
+    """Matrix-product FLOPs of one row's forward pass, a multiply-add counted as two (torch's counter); penalties, which
+    are of training alone, are not counted."""
     bytes_per_step: int
     """Bytes that one optimizer step reads and writes; formula at `step_bytes`."""
     peak_memory_bytes: int

@@ -75,6 +75,21 @@ class ResolvedGrid:
 
 def resolve(grid: Grid, dataset_fingerprint: str) -> ResolvedGrid:
     """Multiplies the axes out; ConfigError where an axis is empty, unknown or nothing is left."""
+    return resolve_all((grid,), dataset_fingerprint)
+
+
+def resolve_all(grids: Sequence[Grid], dataset_fingerprint: str) -> ResolvedGrid:
+    """The union of several grids, each point once; ConfigError where an axis is empty, unknown or nothing is left."""
+    resolved = [_resolve(grid, dataset_fingerprint) for grid in grids]
+    trials = dict.fromkeys(trial for part in resolved for trial in part.trials)
+    refused = dict.fromkeys(refusal for part in resolved for refusal in part.refused)
+    if not trials:
+        raise ConfigError(f"no point of the grid can be built: {'; '.join(refusal.reason for refusal in refused)}")
+    return ResolvedGrid(tuple(trials), tuple(refused))
+
+
+def _resolve(grid: Grid, dataset_fingerprint: str) -> ResolvedGrid:
+    """One grid multiplied out, of which nothing may be left."""
     _check(grid)
     trials: dict[str, TrialSpec] = {}
     refused: dict[str, Refusal] = {}
@@ -88,18 +103,7 @@ def resolve(grid: Grid, dataset_fingerprint: str) -> ResolvedGrid:
         for (model, train), seed in itertools.product(models, range(grid.seeds)):
             spec = TrialSpec(dataset_fingerprint, model, train, seed)
             trials[spec.trial_id] = spec
-    if not trials:
-        reasons = "; ".join(refusal.reason for refusal in refused.values())
-        raise ConfigError(f"no point of the grid can be built: {reasons}")
     return ResolvedGrid(tuple(trials.values()), tuple(refused.values()))
-
-
-def resolve_all(grids: Sequence[Grid], dataset_fingerprint: str) -> ResolvedGrid:
-    """The union of several grids, each point once; ConfigError as `resolve`."""
-    resolved = [resolve(grid, dataset_fingerprint) for grid in grids]
-    trials = dict.fromkeys(trial for part in resolved for trial in part.trials)
-    refused = dict.fromkeys(refusal for part in resolved for refusal in part.refused)
-    return ResolvedGrid(tuple(trials), tuple(refused))
 
 
 def _check(grid: Grid) -> None:

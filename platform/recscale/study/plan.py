@@ -10,9 +10,10 @@ import torch
 from recscale.data.manifest import Manifest
 from recscale.errors import ConfigError
 from recscale.models.accounting import ModelCost, account
-from recscale.records import Precision, TrainSpec, TrialSpec
+from recscale.records import Penalty, Precision, TrainSpec, TrialSpec
 from recscale.study.grid import Refusal
 from recscale.study.store import TrialStatus, TrialStore
+from recscale.training.penalties import check_penalty
 
 STEP_OVERHEAD_SECONDS = 2e-3
 """Time of one optimizer step that neither FLOPs nor bytes explain, on a CPU."""
@@ -74,13 +75,14 @@ def make_plan(
     machine: Machine,
     slots: int,
 ) -> Plan:
-    """Sizes every trial; refuses those that their family cannot build or whose memory does not fit into one slot."""
+    """Sizes every trial; refuses what its family cannot build or penalise, and what does not fit into one slot."""
     history = _Finished(store, trials)
     fitting, unfit = [], {}
     for spec in trials:
-        point = f"{spec.model.family} scale={spec.model.scale:g} sets={spec.model.num_sets}"
+        point = _point(spec)
         try:
             cost = account(spec.model, spec.train, manifest.vocabulary_sizes)
+            check_penalty(spec.model, spec.train.penalty, spec.train.penalty_weight, len(manifest.fields))
         except ConfigError as error:
             unfit[point] = Refusal(point, str(error))
             continue
@@ -154,3 +156,10 @@ def _too_large(point: str, cost: ModelCost, machine: Machine) -> Refusal:
         f"{point}: needs {cost.peak_memory_bytes / 2**30:.1f} GiB, but one trial's share has "
         f"{machine.memory_bytes / 2**30:.1f} GiB; run fewer trials at once, lower the scale or use a larger machine",
     )
+
+
+def _point(spec: TrialSpec) -> str:
+    """A trial's place in the grid as a user writes it, whatever its seed."""
+    model, penalty = spec.model, spec.train.penalty
+    place = f"{model.family} scale={model.scale:g} sets={model.num_sets}"
+    return place if penalty is Penalty.NONE else f"{place} penalty={penalty.value}"

@@ -1,6 +1,10 @@
 """A plan as text: one line per grid cell and seed, then the totals and what was refused."""
 
+from collections.abc import Sequence
+
+from recscale.records import ModelSpec, TrainSpec, TrialSpec, to_plain
 from recscale.study.plan import Plan, PlannedTrial
+from recscale.study.results import further_axes
 from recscale.study.store import TrialStatus
 
 HEADER = (
@@ -11,7 +15,8 @@ HEADER = (
 
 def plan_text(plan: Plan, share: str) -> str:
     """The whole plan; numbers are computed before launch, seconds are estimates unless a seed has been run."""
-    lines = [HEADER, *(_line(trial, share) for trial in plan.trials)]
+    axes = further_axes([trial.spec for trial in plan.trials])
+    lines = [HEADER, *(f"{_line(trial, share)} {_settings(trial.spec, axes)}".rstrip() for trial in plan.trials)]
     lines += [f"refused: {refusal.reason}" for refusal in plan.refused]
     finished = sum(trial.status is TrialStatus.FINISHED for trial in plan.trials)
     lines.append(
@@ -29,6 +34,13 @@ def _line(trial: PlannedTrial, share: str) -> str:
         f"{_short(cost.flops_per_sample):>9} {_short(cost.bytes_per_step):>10} {_short(cost.peak_memory_bytes):>8} "
         f"{trial.seconds:7.0f}  {share:10} {trial.status.value}"
     )
+
+
+def _settings(spec: TrialSpec, axes: Sequence[str]) -> str:
+    """The settings in which trials of the plan differ, where they are not the usual ones."""
+    usual = {**to_plain(ModelSpec(spec.model.family)), **to_plain(TrainSpec())}
+    own = {**to_plain(spec.model), **to_plain(spec.train)}
+    return " ".join(f"{axis}={own[axis]}" for axis in axes if own[axis] != usual[axis])
 
 
 def _short(number: float) -> str:

@@ -16,9 +16,9 @@ class LossWindow:
         self._sum = torch.zeros((), dtype=torch.float64, device=device)
         self._unchecked = self._count = 0
 
-    def add(self, loss: torch.Tensor, step: int) -> None:
-        """Adds the loss of optimizer step `step`."""
-        self._recent[self._unchecked] = loss
+    def add(self, loss: torch.Tensor, objective: torch.Tensor, step: int) -> None:
+        """Adds the loss of optimizer step `step`; what was optimised, a penalty included, is what is checked."""
+        self._recent[self._unchecked] = objective
         self._sum += loss
         self._unchecked, self._count = self._unchecked + 1, self._count + 1
         if self._unchecked == LOSS_CHECK_STEPS:

@@ -35,8 +35,9 @@ from recscale.training.losses import LossWindow
 from recscale.training.membership import member_sample
 from recscale.training.memory import MemoryPeak
 from recscale.training.metrics import score_predictions
+from recscale.training.penalties import build_penalty
 from recscale.training.schedule import check_trial, next_evaluation, train_rows, trainable_batches
-from recscale.training.table_optimizers import table_optimizer
+from recscale.training.table_optimizers import dense_adam, table_optimizer
 
 EVALUATION_BATCH = 8192
 """Rows per batch where no gradient is kept."""
@@ -70,14 +71,10 @@ class TrainingRun:
         self.spec, self.dataset, self.device = spec, dataset, device
         layout = GradientLayout.DENSE if spec.train.table_optimizer is TableOptimizer.ADAM else GradientLayout.SPARSE
         self.model = MultiEmbeddingModel(spec.model, dataset.manifest.vocabulary_sizes, layout).to(device)
+        self.penalty = build_penalty(spec.train, self.model).to(device)
         self.optimizers = (
             table_optimizer(self.model.tables.weight, spec.train, spec.model.table_sets),
-            torch.optim.Adam(
-                self.model.dense_parameters(),
-                lr=spec.train.learning_rate,
-                weight_decay=spec.train.weight_decay,
-                fused=True,
-            ),
+            dense_adam([*self.model.dense_parameters(), *self.penalty.parameters()], spec.train),
         )
         splits = {name: dataset.split(name) for name in ("train", "valid", "test")}
         splits["train"] = splits["train"].first(train_rows(dataset, spec.train))
@@ -117,15 +114,18 @@ class TrainingRun:
     def _optimize(self, batch: Batch) -> None:
         """One step of all optimizers."""
         with autocast(self.device, self.spec.train.precision):
-            logit_B = self.model(batch.ids_BN)
+            emb_MBNK = self.model.tables(batch.ids_BN)
+            logit_B = self.model.score(emb_MBNK)
         loss = binary_cross_entropy_with_logits(logit_B, batch.label_B)
+        objective = loss + self.penalty(self.model, emb_MBNK, self.step)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
+        torch.autograd.backward(objective)
+        self.penalty.add_table_gradient(self.model.tables)
         for optimizer in self.optimizers:
             optimizer.step()
         self.step, self.batch = self.step + 1, self.batch + 1
-        self.losses.add(loss.detach(), self.step)
+        self.losses.add(loss.detach(), objective.detach(), self.step)
 
     def evaluate(self) -> Evaluation:
         """Looks at the valid split and the tables; keeps the weights where the valid AUC is the best so far."""
@@ -174,6 +174,7 @@ class TrainingRun:
         return {
             "trial_id": self.spec.trial_id,
             "model": self.model.state_dict(),
+            "penalty": self.penalty.state_dict(),
             "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
             "best": self.best,
             "best_index": self.best_index,
@@ -190,6 +191,7 @@ class TrainingRun:
         if state.get("trial_id") != self.spec.trial_id:
             raise DataError(f"checkpoint of trial {state.get('trial_id')!r} found in place of {self.spec.trial_id!r}")
         self.model.load_state_dict(state["model"])
+        self.penalty.load_state_dict(state["penalty"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self.best, self.best_index = state["best"], state["best_index"]

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from recscale.records import TableOptimizer, TrainSpec
+from recscale.records import Decay, TableOptimizer, TrainSpec
 
 
 class LazyAdam(torch.optim.Optimizer):
     """Adam whose moments and weights change only in touched rows; bias correction counts all steps.
 
-    The rule of torch.optim.SparseAdam (Kingma and Ba 2015, moments of untouched rows frozen), plus L2 on touched rows.
-    With every row touched at every step it equals dense Adam with the same L2.
+    The rule of torch.optim.SparseAdam (Kingma and Ba 2015, moments of untouched rows frozen), plus decay of touched
+    rows. With every row touched at every step it equals dense Adam (AdamW where decoupled) with the same decay.
     """
 
     def __init__(
@@ -24,10 +24,12 @@ class LazyAdam(torch.optim.Optimizer):
         parameters: Iterable[nn.Parameter],
         learning_rate: float,
         weight_decay: float,
+        decay: Decay = Decay.COUPLED,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
-        super().__init__(parameters, {"lr": learning_rate, "weight_decay": weight_decay, "betas": betas, "eps": eps})
+        defaults = _decaying(learning_rate, weight_decay, decay)
+        super().__init__(parameters, {**defaults, "betas": betas, "eps": eps})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -37,7 +39,7 @@ class LazyAdam(torch.optim.Optimizer):
                 self._update(table_VC, group)
 
     def _update(self, table_VC: nn.Parameter, group: dict[str, Any]) -> None:
-        row_U, grad_UC, weight_UC = _touched(table_VC, group["weight_decay"])
+        row_U, grad_UC, weight_UC = _touched(table_VC, group)
         state = self.state[table_VC]
         if not state:
             state.update(step=0, exp_avg=torch.zeros_like(table_VC), exp_avg_sq=torch.zeros_like(table_VC))
@@ -61,11 +63,11 @@ class RowwiseAdagrad(torch.optim.Optimizer):
         learning_rate: float,
         weight_decay: float,
         num_sets: int,
+        decay: Decay = Decay.COUPLED,
         eps: float = 1e-8,
     ) -> None:
-        super().__init__(
-            parameters, {"lr": learning_rate, "weight_decay": weight_decay, "num_sets": num_sets, "eps": eps}
-        )
+        defaults = _decaying(learning_rate, weight_decay, decay)
+        super().__init__(parameters, {**defaults, "num_sets": num_sets, "eps": eps})
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -75,7 +77,7 @@ class RowwiseAdagrad(torch.optim.Optimizer):
                 self._update(table_VC, group)
 
     def _update(self, table_VC: nn.Parameter, group: dict[str, Any]) -> None:
-        row_U, grad_UC, weight_UC = _touched(table_VC, group["weight_decay"])
+        row_U, grad_UC, weight_UC = _touched(table_VC, group)
         sets = int(group["num_sets"])
         state = self.state[table_VC]
         if not state:
@@ -87,19 +89,32 @@ class RowwiseAdagrad(torch.optim.Optimizer):
         table_VC.index_copy_(0, row_U, weight_UC.sub_(step_UMK.view_as(weight_UC), alpha=group["lr"]))
 
 
-def _touched(table_VC: nn.Parameter, weight_decay: float) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """The rows a batch touched, their summed gradient with L2 added, and a copy of their weights."""
+def _decaying(learning_rate: float, weight_decay: float, decay: Decay) -> dict[str, Any]:
+    """What every group of ours holds; decay as plain text, which a checkpoint may hold."""
+    return {"lr": learning_rate, "weight_decay": weight_decay, "decay": decay.value}
+
+
+def _touched(table_VC: nn.Parameter, group: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The rows a batch touched, their summed gradient and a copy of their weights; decay is in one or the other."""
     assert table_VC.grad is not None
     grad = table_VC.grad.coalesce()
     row_U = grad.indices()[0]
     weight_UC = table_VC[row_U]
-    return row_U, grad.values().add(weight_UC, alpha=weight_decay), weight_UC
+    if group["decay"] == Decay.DECOUPLED:
+        return row_U, grad.values(), weight_UC.mul_(1 - group["lr"] * group["weight_decay"])
+    return row_U, grad.values().add(weight_UC, alpha=group["weight_decay"]), weight_UC
 
 
 def table_optimizer(table_VC: nn.Parameter, spec: TrainSpec, num_sets: int) -> torch.optim.Optimizer:
     """The optimizer of the tables that `spec` names."""
     if spec.table_optimizer is TableOptimizer.ADAM:
-        return torch.optim.Adam([table_VC], lr=spec.learning_rate, weight_decay=spec.weight_decay, fused=True)
+        return dense_adam([table_VC], spec)
     if spec.table_optimizer is TableOptimizer.LAZY_ADAM:
-        return LazyAdam([table_VC], spec.learning_rate, spec.weight_decay)
-    return RowwiseAdagrad([table_VC], spec.learning_rate, spec.weight_decay, num_sets)
+        return LazyAdam([table_VC], spec.learning_rate, spec.weight_decay, spec.decay)
+    return RowwiseAdagrad([table_VC], spec.learning_rate, spec.weight_decay, num_sets, spec.decay)
+
+
+def dense_adam(parameters: Iterable[nn.Parameter], spec: TrainSpec) -> torch.optim.Optimizer:
+    """Fused Adam, or AdamW where the decay is decoupled."""
+    kind = torch.optim.AdamW if spec.decay is Decay.DECOUPLED else torch.optim.Adam
+    return kind(parameters, lr=spec.learning_rate, weight_decay=spec.weight_decay, fused=True)
