@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from recscale.collapse.measurement import spectra_table
+from recscale.collapse.subembeddings import measure_sub_embeddings, sub_embeddings_table
 from recscale.collapse.tables import measure_tables
 from recscale.data.reader import Dataset
 from recscale.models.accounting import account
@@ -96,4 +97,7 @@ def _trained(spec: TrialSpec, dataset: Dataset) -> TrainedTrial:
     )
     spectra = spectra_table([("initial", 0, measured), ("best", 19, measured)], names)
     labels = dataset.split("test").labels()
-    return TrainedTrial(result, spectra, np.zeros(len(labels), np.float32), labels)
+    blocks = model.interaction.cross_blocks()
+    shown = None if blocks is None else measure_sub_embeddings(model.tables.by_set(), sizes, blocks)
+    sub_embeddings = None if shown is None else sub_embeddings_table(shown, names)
+    return TrainedTrial(result, spectra, np.zeros(len(labels), np.float32), labels, sub_embeddings)
