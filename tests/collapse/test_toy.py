@@ -15,11 +15,11 @@ SEEDS = range(4)
 def fm_gradient(world, first_AK):
     """d loss / d E_1 by autograd on the FM written out row by row."""
     first_AK = first_AK.clone().requires_grad_()
-    first_ABK = first_AK[:, None].expand(-1, len(world.second_BK), -1)
-    second_ABK = world.second_BK[None].expand_as(first_ABK)
-    third_ABK = world.third_CK[world.third_ids_AB]
+    first_ABK = first_AK[:, None].expand(-1, len(world.second), -1)
+    second_ABK = world.second[None].expand_as(first_ABK)
+    third_ABK = world.third[world.third_ids]
     logit_AB = (first_ABK * second_ABK + first_ABK * third_ABK + second_ABK * third_ABK).sum(2)
-    (gradient_AK,) = torch.autograd.grad(binary_cross_entropy_with_logits(logit_AB, world.label_AB), first_AK)
+    (gradient_AK,) = torch.autograd.grad(binary_cross_entropy_with_logits(logit_AB, world.labels), first_AK)
     return gradient_AK
 
 
@@ -60,29 +60,29 @@ def test_a_small_field_pushes_harder_along_its_few_directions(runs):
 @pytest.mark.parametrize("embed_dim", [5, 40])
 def test_the_parts_sum_to_autograds_gradient(embed_dim, third_size):
     world = toy_world(ToySettings(embed_dim, third_size, seed=1))
-    by_second_AB, by_third_AC = world.residuals(world.first_AK)
-    parts_AK = decompose(by_second_AB, world.second_BK).total() + decompose(by_third_AC, world.third_CK).total()
-    expected_AK = fm_gradient(world, world.first_AK)
+    by_second_AB, by_third_AC = world.residuals(world.first)
+    parts_AK = decompose(by_second_AB, world.second).total() + decompose(by_third_AC, world.third).total()
+    expected_AK = fm_gradient(world, world.first)
     torch.testing.assert_close(parts_AK, expected_AK, rtol=0, atol=1e-10)
-    torch.testing.assert_close(world.gradient(world.first_AK), expected_AK, rtol=0, atol=1e-10)
+    torch.testing.assert_close(world.gradient(world.first), expected_AK, rtol=0, atol=1e-10)
     assert expected_AK.abs().max() > 1e-4
 
 
 def test_the_coefficients_know_nothing_of_the_singular_values():
     """With E_1 = E_3 = 0 every logit is 0 whatever E_2 is, so only E_2's spectrum differs between the two worlds."""
     world = toy_world(ToySettings(6, 100, seed=2))
-    left_DR, spectrum_R, direction_RK = torch.linalg.svd(world.second_BK, full_matrices=False)
-    zeros = torch.zeros_like(world.first_AK)
+    left_DR, spectrum_R, direction_RK = torch.linalg.svd(world.second, full_matrices=False)
+    zeros = torch.zeros_like(world.first)
     alphas = []
     for factor_R in (torch.ones(6), torch.tensor([3.0, 2.0, 1.0, 0.1, 0.01, 0.001])):
         scaled_R = spectrum_R * factor_R
-        scaled = replace(world, third_CK=zeros, second_BK=left_DR * scaled_R @ direction_RK)
+        scaled = replace(world, third=zeros, second=left_DR * scaled_R @ direction_RK)
         by_second_AB, _ = scaled.residuals(zeros)
-        part = decompose(by_second_AB, scaled.second_BK)
-        torch.testing.assert_close(part.spectrum_R, scaled_R)
-        from_autograd_AR = fm_gradient(scaled, zeros) @ part.direction_RK.T / part.spectrum_R
-        torch.testing.assert_close(part.alpha_AR, from_autograd_AR, rtol=1e-9, atol=1e-12)
-        alphas.append(part.alpha_AR.abs())
+        part = decompose(by_second_AB, scaled.second)
+        torch.testing.assert_close(part.spectrum, scaled_R)
+        from_autograd_AR = fm_gradient(scaled, zeros) @ part.directions.T / part.spectrum
+        torch.testing.assert_close(part.alpha, from_autograd_AR, rtol=1e-9, atol=1e-12)
+        alphas.append(part.alpha.abs())
     torch.testing.assert_close(alphas[0], alphas[1], rtol=1e-9, atol=1e-12)
 
 

@@ -1,7 +1,7 @@
 """Sub-embeddings: what each field shows to each other field, and its abundance (Guo et al. 2024, Evidence I).
 
-E_i^{->j} = E_i W_{i->j}^T. Its singular values are the roots of the eigenvalues of W G_i W^T, with G_i = E_i^T E_i of the
-table in float64, so no sub-embedding is ever made. A block of zeros means that field i shows nothing to j.
+E_i^{->j} = E_i W_{i->j}^T. Its singular values are the roots of the eigenvalues of W G_i W^T, with G_i = E_i^T E_i of
+the table in float64, so no sub-embedding is ever made. A block of zeros means that field i shows nothing to j.
 
 Legend: V rows of all fields, M embedding sets, N fields, K columns that a set has per id, J columns of a sub-embedding.
 """

@@ -4,9 +4,9 @@ Three fields; the tables E_2 and E_3 are frozen, E_1 is trained on every pair (x
 uniformly random, by full-batch SGD. The model is the whole FM: logit = <e_1,e_2> + <e_1,e_3> + <e_2,e_3>.
 
 The paper states neither K nor how the loss is normalised. The loss here is the MEAN binary cross-entropy over the batch
-of 10,000: with K = 10 and learning rate 1 it gives, over 12 seeds, IA(E_1) 7.9 -> 6.0 (standard deviation 0.4) where the
-third field has 3 ids, 7.9 -> 7.3 (0.3) where it has 100; the paper's figure has 7.7 -> 6.1 and 7.7 throughout. With the
-summed loss the same steps are 10,000 times as long and diverge.
+of 10,000: with K = 10 and learning rate 1 it gives, over 12 seeds, IA(E_1) 7.9 -> 6.0 (standard deviation 0.4) where
+the third field has 3 ids, 7.9 -> 7.3 (0.3) where it has 100; the paper's figure has 7.7 -> 6.1 and 7.7 throughout. With
+the summed loss the same steps are 10,000 times as long and diverge.
 
 Legend: A, B, C ids of fields 1, 2, 3; K embedding dimension; D ids of field i; R = min(D, K) singular values.
 """
@@ -47,16 +47,16 @@ class ToySettings:
 class GradientPart:
     """What field i adds to the gradient of E_1: row a is the sum over k of alpha_{i,k} s_{i,k} v_{i,k}."""
 
-    alpha_AR: Tensor
-    """Coefficients: residuals summed by id, on the left singular vectors; E_i's singular values are not in them."""
-    spectrum_R: Tensor
-    """Singular values s_{i,k} of E_i, descending."""
-    direction_RK: Tensor
-    """Right singular vectors v_{i,k} of E_i, one per row."""
+    alpha: Tensor
+    """[A, R], residuals summed by id, on the left singular vectors; E_i's singular values are not in them."""
+    spectrum: Tensor
+    """[R], singular values s_{i,k} of E_i, descending."""
+    directions: Tensor
+    """[R, K], right singular vectors v_{i,k} of E_i, one per row."""
 
     def total(self) -> Tensor:
         """The part itself, [A, K]."""
-        return (self.alpha_AR * self.spectrum_R) @ self.direction_RK
+        return (self.alpha * self.spectrum) @ self.directions
 
 
 @dataclass(frozen=True)
@@ -91,36 +91,36 @@ class ToyMoment:
 class ToyWorld:
     """The data and the frozen tables of one run, in float64."""
 
-    first_AK: Tensor
-    """E_1 before training."""
-    second_BK: Tensor
-    """E_2."""
-    third_CK: Tensor
-    """E_3."""
-    third_ids_AB: Tensor
-    """x_3 of the row (x_1, x_2)."""
-    label_AB: Tensor
-    """y of the row."""
+    first: Tensor
+    """E_1 before training, [A, K]."""
+    second: Tensor
+    """E_2, [B, K]."""
+    third: Tensor
+    """E_3, [C, K]."""
+    third_ids: Tensor
+    """x_3 of the row (x_1, x_2), [A, B]."""
+    labels: Tensor
+    """y of the row, [A, B]."""
 
     def logits(self, first_AK: Tensor) -> Tensor:
         """Of every row, [A, B]; products of whole tables, then a look-up of each row's x_3."""
-        with_third_AB = (first_AK @ self.third_CK.T).gather(1, self.third_ids_AB)
-        return torch.addmm(with_third_AB + self.constant_AB(), first_AK, self.second_BK.T)
+        with_third_AB = (first_AK @ self.third.T).gather(1, self.third_ids)
+        return torch.addmm(with_third_AB + self.constant(), first_AK, self.second.T)
 
-    def constant_AB(self) -> Tensor:
+    def constant(self) -> Tensor:
         """<e_2, e_3> of every row, which training does not move."""
-        return (self.second_BK @ self.third_CK.T).gather(1, self.third_ids_AB.T).T
+        return (self.second @ self.third.T).gather(1, self.third_ids.T).T
 
     def residuals(self, first_AK: Tensor) -> tuple[Tensor, Tensor]:
         """d loss / d logit, summed by (x_1, x_2) and by (x_1, x_3): [A, B] and [A, C]."""
-        by_second_AB = (self.logits(first_AK).sigmoid_() - self.label_AB).div_(self.label_AB.numel())
-        by_third_AC = by_second_AB.new_zeros(len(first_AK), len(self.third_CK))
-        return by_second_AB, by_third_AC.scatter_add_(1, self.third_ids_AB, by_second_AB)
+        by_second_AB = (self.logits(first_AK).sigmoid_() - self.labels).div_(self.labels.numel())
+        by_third_AC = by_second_AB.new_zeros(len(first_AK), len(self.third))
+        return by_second_AB, by_third_AC.scatter_add_(1, self.third_ids, by_second_AB)
 
     def gradient(self, first_AK: Tensor) -> Tensor:
         """d loss / d E_1, [A, K]."""
         by_second_AB, by_third_AC = self.residuals(first_AK)
-        return torch.addmm(by_second_AB @ self.second_BK, by_third_AC, self.third_CK)
+        return torch.addmm(by_second_AB @ self.second, by_third_AC, self.third)
 
 
 def toy_world(settings: ToySettings) -> ToyWorld:
@@ -138,7 +138,7 @@ def toy_world(settings: ToySettings) -> ToyWorld:
 def run_toy(settings: ToySettings) -> tuple[ToyMoment, ...]:
     """Trains E_1; a look every RECORD_EVERY steps, the first before training and the last after it."""
     world = toy_world(settings)
-    first_AK = world.first_AK.clone()
+    first_AK = world.first.clone()
     moments = []
     with _one_thread():
         for step in range(settings.steps + 1):
@@ -169,14 +169,14 @@ def _look(world: ToyWorld, first_AK: Tensor, step: int) -> ToyMoment:
     by_second_AB, by_third_AC = world.residuals(first_AK)
     return ToyMoment(
         step=step,
-        loss=float(binary_cross_entropy_with_logits(world.logits(first_AK), world.label_AB)),
+        loss=float(binary_cross_entropy_with_logits(world.logits(first_AK), world.labels)),
         information_abundance=information_abundance(spectrum_of_rows(first_AK)),
-        second=_push(decompose(by_second_AB, world.second_BK), first_AK),
-        third=_push(decompose(by_third_AC, world.third_CK), first_AK),
+        second=_push(decompose(by_second_AB, world.second), first_AK),
+        third=_push(decompose(by_third_AC, world.third), first_AK),
     )
 
 
 def _push(part: GradientPart, first_AK: Tensor) -> FieldPush:
-    energy_R = (first_AK @ part.direction_RK.T).square().sum(0) / first_AK.square().sum()
-    alpha_R = part.alpha_AR.square().mean(0).sqrt()
-    return FieldPush(tuple(alpha_R.tolist()), tuple(part.spectrum_R.tolist()), tuple(energy_R.tolist()))
+    energy_R = (first_AK @ part.directions.T).square().sum(0) / first_AK.square().sum()
+    alpha_R = part.alpha.square().mean(0).sqrt()
+    return FieldPush(tuple(alpha_R.tolist()), tuple(part.spectrum.tolist()), tuple(energy_R.tolist()))
