@@ -82,6 +82,7 @@ def test_a_killed_study_loses_only_what_ran_and_a_larger_grid_adds_only_what_is_
     assert {(row["scale"], row["num_sets"]) for row in rows} == {(1.0, 1), (1.0, 2), (2.0, 1), (2.0, 2)}
     assert {row["status"] for row in rows} == {"finished"}
     names = {"study.json", "trials.parquet", "trials.csv", "curves.json", "spectra.parquet", "provenance.json"}
+    names |= {"training.parquet", "sub_embeddings.parquet"}
     assert {path.name for path in (tmp_path / "tiny").iterdir()} == names | {"report.html", "privacy.parquet"}
     assert (tmp_path / "mlflow.db").exists()
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from recscale.collapse.measurement import spectra_table
+from recscale.collapse.subembeddings import measure_sub_embeddings, sub_embeddings_table
 from recscale.collapse.tables import measure_tables
 from recscale.data.reader import Dataset
 from recscale.models.accounting import account
@@ -101,4 +102,7 @@ def _trained(spec: TrialSpec, dataset: Dataset) -> TrainedTrial:
         member_sample(dataset.split("train"), dataset.split("test")).labels(),
     )
     zeros = np.zeros(len(test), np.float32)
-    return TrainedTrial(result, spectra, zeros, test, zeros[: len(members)], members)
+    blocks = model.interaction.cross_blocks()
+    shown = None if blocks is None else measure_sub_embeddings(model.tables.by_set(), sizes, blocks)
+    sub_embeddings = None if shown is None else sub_embeddings_table(shown, names)
+    return TrainedTrial(result, spectra, zeros, test, zeros[: len(members)], members, sub_embeddings)

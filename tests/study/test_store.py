@@ -43,6 +43,24 @@ def test_leaves_no_temporary_file_and_no_checkpoint(study: Study, finish: Finish
     assert names == {"spec.json", "predictions.arrow", "train_predictions.arrow", "spectra.arrow", "result.json"}
 
 
+def test_sub_embeddings_are_written_before_the_result_and_only_where_there_are_some(
+    study: Study, finish: Finish, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order: list[str] = []
+    from recscale.study import store as module
+
+    real = module.write_atomic
+    monkeypatch.setattr(module, "write_atomic", lambda path, content: (order.append(path.name), real(path, content)))
+    crossing = next(spec for spec in study.spec.trials if spec.model.family == "dcnv2")
+    finish(study.store, crossing)
+    assert order.index("sub_embeddings.arrow") < order.index("result.json")
+    shown = study.store.read_sub_embeddings(crossing.trial_id)
+    assert shown is not None
+    assert shown.num_rows == crossing.model.num_sets * 12 * 12
+    finish(study.store, study.spec.trials[0])
+    assert study.store.read_sub_embeddings(study.spec.trials[0].trial_id) is None
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b'{"trial_id": 3}', b"\xff\xfe"])
 def test_a_broken_result_is_a_data_error(content: bytes, study: Study) -> None:
     folder = study.store.folder("abc")

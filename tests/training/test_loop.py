@@ -14,6 +14,7 @@ from recscale.records import (
     Evaluation,
     ModelSpec,
     Precision,
+    Sharing,
     TableOptimizer,
     TrainSpec,
     TrialResult,
@@ -82,6 +83,8 @@ def test_same_seed_same_bits_and_a_killed_run_ends_with_them(
     assert np.array_equal(whole.test_logits, resumed.test_logits)
     assert _without_clock(whole.result) == _without_clock(resumed.result)
     assert whole.spectra.equals(resumed.spectra)
+    assert whole.sub_embeddings is not None
+    assert whole.sub_embeddings.equals(resumed.sub_embeddings)
 
 
 def test_another_seed_gives_other_bits(small_dataset: Dataset, tmp_path: Path) -> None:
@@ -111,6 +114,34 @@ def test_spectra_hold_every_moment(small_dataset: Dataset, tmp_path: Path) -> No
     assert {(row["moment"], row["step_min"]) for row in moments} >= {("initial", 0), ("best", best)}
     fields, weightings, parts = 12, 2, 3
     assert trained.spectra.num_rows == fields * weightings * parts * len(trained.result.history)
+
+
+@pytest.mark.parametrize("sharing", list(Sharing))
+def test_sub_embeddings_are_of_the_best_weights_in_every_set(
+    sharing: Sharing, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    spec = _spec(small_dataset, max_epochs=1)
+    spec = replace(spec, model=replace(spec.model, sharing=sharing))
+    trained = _run(spec, small_dataset, tmp_path)
+    assert trained.sub_embeddings is not None
+    shown = trained.sub_embeddings.to_pylist()
+    fields = small_dataset.manifest.fields
+    assert len(shown) == 2 * len(fields) ** 2
+    tables = {
+        (row["field"], row["set_index"]): row["information_abundance"]
+        for row in trained.spectra.to_pylist()
+        if (row["moment"], row["weighting"]) == ("best", "uniform") and row["set_index"] is not None
+    }
+    one = sharing is Sharing.SHARED_TABLES
+    for row in shown:
+        expected = tables[row["field"], 0 if one else row["set_index"]]
+        assert row["table_information_abundance"] == pytest.approx(expected, rel=1e-6)
+        assert 1 <= row["information_abundance"] <= row["dim"] * (1 + 1e-9)
+
+
+def test_a_family_without_blocks_has_no_sub_embeddings(small_dataset: Dataset, tmp_path: Path) -> None:
+    spec = _spec(small_dataset, max_epochs=1)
+    assert _run(replace(spec, model=replace(MODEL, family="dnn")), small_dataset, tmp_path).sub_embeddings is None
 
 
 def test_bf16_is_close_to_fp32(small_dataset: Dataset, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ def _field_spectra(
         if root_D is not None:
             yield Weighting.FREQUENCY, _direct(exact_DP * root_D.cpu()[:, None], num_sets, Weighting.FREQUENCY)
         return
-    grams = _gram_matrices(table_DP, root_D)
+    grams = gram_matrices(table_DP, root_D)
     for weighting, gram_PP in zip(Weighting, grams, strict=False):
         yield weighting, _through_gram(_finite(gram_PP.cpu(), field), num_sets, weighting)
 
@@ -102,7 +102,7 @@ def _through_gram(gram_PP: torch.Tensor, num_sets: int, weighting: Weighting) ->
     return _Spectra([spectrum_of_gram(block_KK) for block_KK in blocks], concatenated, diversity)
 
 
-def _gram_matrices(table_DP: torch.Tensor, root_D: torch.Tensor | None) -> list[torch.Tensor]:
+def gram_matrices(table_DP: torch.Tensor, root_D: torch.Tensor | None) -> list[torch.Tensor]:
     """Float64 Gram matrices of the table and, given root frequencies, of the weighted table, in one pass over rows."""
     chunk_rows = max(1, CHUNK_ENTRIES // table_DP.shape[1])
     size = table_DP.shape[1]

@@ -16,8 +16,10 @@ from recscale.models.accounting import ModelCost
 from recscale.records import TrialResult, TrialSpec, to_plain
 from recscale.study.curves import judge_families, study_curves
 from recscale.study.files import write_atomic
+from recscale.study.history import training_table
 from recscale.study.store import TrialStatus
 from recscale.study.study import Study
+from recscale.study.sub_embeddings import study_sub_embeddings
 
 TRIALS_SCHEMA = pa.schema(
     [
@@ -80,9 +82,25 @@ def write_results(study: Study) -> tuple[Path, ...]:
     sink = pa.BufferOutputStream()
     pq.write_table(spectra_table(study, [spec for spec, _ in finished]), sink, compression="zstd")
     write_atomic(folder / "spectra.parquet", sink.getvalue().to_pybytes())
+    more = _write_collapse(study, trials, results)
     write_atomic(folder / "provenance.json", _json(dict(study.provenance)))
-    names = ("trials.parquet", "trials.csv", "curves.json", "spectra.parquet", "provenance.json")
+    names = ("trials.parquet", "trials.csv", "curves.json", "spectra.parquet", *more, "provenance.json")
     return tuple(folder / name for name in names)
+
+
+def _write_collapse(study: Study, trials: pa.Table, results: dict[str, TrialResult]) -> tuple[str, ...]:
+    """Writes training.parquet and sub_embeddings.parquet; their names."""
+    own = ["trial_id", "family", "variant", "arm", "scale", "num_sets", "seed"]
+    further = [name for name in trials.column_names if name not in TRIALS_SCHEMA.names]
+    tables = {
+        "training.parquet": training_table(trials.select([*own, *further]), results),
+        "sub_embeddings.parquet": study_sub_embeddings(trials.select(own), study.store),
+    }
+    for name, table in tables.items():
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        write_atomic(study.folder / name, sink.getvalue().to_pybytes())
+    return tuple(tables)
 
 
 def trials_table(study: Study) -> tuple[pa.Table, dict[str, TrialResult]]:

@@ -1,7 +1,7 @@
 """The trial store: one folder per trial, named by its identity; result.json present means finished.
 
 Layout: <storage>/trials/<id>/{spec.json,result.json,spectra.arrow,predictions.arrow,train_predictions.arrow,
-checkpoint/,error.txt}.
+checkpoint/,error.txt}, and sub_embeddings.arrow where the family has blocks between fields.
 """
 
 import json
@@ -60,6 +60,8 @@ class TrialStore:
         members = pa.table({"logit": trained.train_logits, "label": trained.train_labels})
         write_atomic(folder / "train_predictions.arrow", arrow_bytes(members))
         write_atomic(folder / "spectra.arrow", arrow_bytes(trained.spectra))
+        if trained.sub_embeddings is not None:
+            write_atomic(folder / "sub_embeddings.arrow", arrow_bytes(trained.sub_embeddings))
         write_atomic(folder / "result.json", _json(trained.result))
         (folder / "error.txt").unlink(missing_ok=True)
         shutil.rmtree(folder / "checkpoint", ignore_errors=True)
@@ -89,6 +91,11 @@ class TrialStore:
     def read_spectra(self, trial_id: str) -> pa.Table:
         """Spectra and collapse metrics of a finished trial."""
         return read_arrow(self.folder(trial_id) / "spectra.arrow")
+
+    def read_sub_embeddings(self, trial_id: str) -> pa.Table | None:
+        """Abundance of a finished trial's sub-embeddings; None where its family has no blocks between fields."""
+        path = self.folder(trial_id) / "sub_embeddings.arrow"
+        return read_arrow(path) if path.exists() else None
 
     def read_predictions(self, trial_id: str) -> pa.Table:
         """Test logits (float32) and labels (uint8) of a finished trial."""

@@ -13,6 +13,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recscale.collapse.measurement import CollapseMeasurement, spectra_table
+from recscale.collapse.subembeddings import measure_sub_embeddings, sub_embeddings_table
 from recscale.collapse.tables import measure_tables
 from recscale.data.reader import Batch, Dataset
 from recscale.errors import DataError
@@ -59,6 +60,8 @@ class TrainedTrial:
     """Logits of the best weights on rows that were trained on, float32: recscale.training.membership says which."""
     train_labels: np.ndarray
     """Labels of those rows, uint8."""
+    sub_embeddings: pa.Table | None = None
+    """Abundance of the sub-embeddings of the best weights; None where the family has no blocks between fields."""
 
 
 class TrainingRun:
@@ -146,8 +149,7 @@ class TrainingRun:
 
     def _remember(self, evaluation: Evaluation, measured: CollapseMeasurement) -> None:
         moment = "evaluation" if self.history else "initial"
-        names = [field.name for field in self.dataset.manifest.fields]
-        self.spectra.append(spectra_table([(moment, self.step, measured)], names))
+        self.spectra.append(spectra_table([(moment, self.step, measured)], self._field_names()))
         self.history += (evaluation,)
         # The initialised model is never the best one: it has learned nothing, however the valid split falls.
         if len(self.history) <= 2 or evaluation.valid.auc > self.history[self.best_index].valid.auc:
@@ -158,6 +160,18 @@ class TrainingRun:
         weight_VC = self.model.tables.weight.detach()
         sizes = self.dataset.manifest.vocabulary_sizes
         return measure_tables(weight_VC, sizes, self.spec.model.table_sets, self.counts)
+
+    def _sub_embeddings(self) -> pa.Table | None:
+        """Of the weights as they are now."""
+        blocks_MNNJK = self.model.interaction.cross_blocks()
+        if blocks_MNNJK is None:
+            return None
+        sizes = self.dataset.manifest.vocabulary_sizes
+        rows = measure_sub_embeddings(self.model.tables.by_set(), sizes, blocks_MNNJK)
+        return sub_embeddings_table(rows, self._field_names())
+
+    def _field_names(self) -> list[str]:
+        return [field.name for field in self.dataset.manifest.fields]
 
     def _predict(self, split: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Logits (float32) and labels of a whole split in its order, on the device."""
@@ -213,6 +227,7 @@ class TrainingRun:
         logit_B, label_B = self._predict("test")
         test = score_predictions(logit_B, label_B)
         member_logit_B, member_label_B = self._predict("members")
+        sub_embeddings = self._sub_embeddings()
         self.other_seconds += time.perf_counter() - started
         return TrainedTrial(
             result=self._result(test, peak),
@@ -221,6 +236,7 @@ class TrainingRun:
             test_labels=label_B.to("cpu", torch.uint8).numpy(),
             train_logits=member_logit_B.cpu().numpy(),
             train_labels=member_label_B.to("cpu", torch.uint8).numpy(),
+            sub_embeddings=sub_embeddings,
         )
 
     def _result(self, test: Metrics, peak: MemoryPeak) -> TrialResult:

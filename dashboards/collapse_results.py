@@ -1,0 +1,198 @@
+"""What the collapse page reads: the study, and the tables of looks, sub-embeddings and toy runs beside it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from dashboards.results import StudyResults, Trial, load_results, read_table
+
+Row = TypeVar("Row")
+UNSET = ("none", "None", "")
+"""Values of a setting that a label does not name."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """One evaluation of one trial."""
+
+    trial_id: str
+    """The trial."""
+    family: str
+    """Family, with the settings in which the study's trials of it differ."""
+    arm: str
+    """SE | ME."""
+    scale: float
+    """Scale of the trial."""
+    num_sets: int
+    """Embedding sets M."""
+    seed: int
+    """Seed of the trial."""
+    moment: str
+    """initial | evaluation | best."""
+    epoch: float
+    """Passes over the train split done."""
+    train_loss: float | None
+    """Mean training loss since the look before; None before training."""
+    valid_auc: float
+    """AUC on the valid split."""
+    ia_ratio_mean: float
+    """IA / K, mean over fields and sets."""
+    weighted_ia_ratio_mean: float
+    """IA / K of the frequency-weighted tables."""
+
+
+@dataclass(frozen=True)
+class SubEmbeddingRow:
+    """The abundance of what one field shows to another, in one set."""
+
+    trial_id: str
+    """The trial."""
+    family: str
+    """Family, with the settings in which the study's trials of it differ."""
+    scale: float
+    """Scale of the trial."""
+    num_sets: int
+    """Embedding sets M."""
+    set_index: int
+    """Index of the set."""
+    field: str
+    """Field i, whose table it is."""
+    toward: str
+    """Field j, to which it is shown."""
+    dim: int
+    """The most that its abundance can be."""
+    information_abundance: float
+    """IA(E_i^{->j})."""
+    table_information_abundance: float
+    """IA(E_i)."""
+
+
+@dataclass(frozen=True)
+class ToyLook:
+    """One look at one run of the toy experiment."""
+
+    embed_dim: int
+    """K."""
+    third_size: int
+    """Ids of the third field."""
+    seed: int
+    """Seed of the run."""
+    step: int
+    """Steps done."""
+    information_abundance: float
+    """IA(E_1)."""
+    second_alpha: tuple[float, ...]
+    """Root mean square of alpha_{2,k}, by k."""
+    second_spectrum: tuple[float, ...]
+    """s_{2,k}."""
+    second_energy: tuple[float, ...]
+    """Share of E_1's squared norm along v_{2,k}."""
+    third_alpha: tuple[float, ...]
+    """Root mean square of alpha_{3,k}, by k."""
+    third_spectrum: tuple[float, ...]
+    """s_{3,k}."""
+    third_energy: tuple[float, ...]
+    """Share of E_1's squared norm along v_{3,k}."""
+
+
+@dataclass(frozen=True)
+class CollapseResults:
+    """Everything that one collapse page shows; its families are labels that name their settings."""
+
+    study: StudyResults
+    """Trials, curves, spectra, provenance."""
+    looks: tuple[Look, ...] | None
+    """Every evaluation; None where training.parquet has not been written."""
+    sub_embeddings: tuple[SubEmbeddingRow, ...] | None
+    """Of the first seed of every cell; None where sub_embeddings.parquet has not been written."""
+    toy: tuple[ToyLook, ...] | None
+    """The toy runs; None where toy.parquet has not been written."""
+
+
+def load_collapse(study_folder: Path) -> CollapseResults:
+    """Reads a study folder, where only trials.parquet must be there; DataError where a file is broken."""
+    return with_labels(
+        CollapseResults(
+            study=load_results(study_folder),
+            looks=_rows(study_folder / "training.parquet", Look),
+            sub_embeddings=_rows(study_folder / "sub_embeddings.parquet", SubEmbeddingRow),
+            toy=_rows(study_folder / "toy.parquet", ToyLook),
+        )
+    )
+
+
+def _rows(path: Path, kind: Callable[..., Row]) -> tuple[Row, ...] | None:
+    """The rows of a table as records; None where the file is absent."""
+    if not path.is_file():
+        return None
+    names = [field.name for field in fields(kind)]
+    return tuple(
+        kind(**{name: _frozen(value) for name, value in row.items()})
+        for row in read_table(path, kind).select(names).to_pylist()
+    )
+
+
+def _frozen(value: Any) -> Any:
+    """A list as a tuple, else the value."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def with_labels(results: CollapseResults) -> CollapseResults:
+    """Every row's family as a label that names the settings in which the family's trials differ."""
+    study = results.study
+    names = labels(study.trials)
+
+    def labelled(rows: tuple[Row, ...] | None) -> tuple[Row, ...] | None:
+        return rows and tuple(replace(row, family=names.get(row.trial_id, row.family)) for row in rows)
+
+    return replace(
+        results,
+        study=replace(study, trials=labelled(study.trials), spectra=labelled(study.spectra)),
+        looks=labelled(results.looks),
+        sub_embeddings=labelled(results.sub_embeddings),
+    )
+
+
+def labels(trials: tuple[Trial, ...]) -> dict[str, str]:
+    """By trial: its family, and those of its settings that differ within the family; one that is none is not named."""
+    seen: dict[tuple[str, str], set[str]] = {}
+    for trial in trials:
+        for name, value in trial.further:
+            seen.setdefault((trial.family, name), set()).add(value)
+    return {
+        trial.trial_id: " ".join(
+            [trial.family]
+            + [f"{name}={value}" for name, value in trial.further if value not in UNSET and _differs(seen, trial, name)]
+        )
+        for trial in trials
+    }
+
+
+def _differs(seen: dict[tuple[str, str], set[str]], trial: Trial, name: str) -> bool:
+    return len(seen[trial.family, name]) > 1
+
+
+def unpenalized(label: str) -> str:
+    """The label without its penalty."""
+    return " ".join(word for word in label.split(" ") if not word.startswith(("penalty=", "penalty_weight=")))
+
+
+def labels_of(results: CollapseResults) -> list[str]:
+    """Labels with a finished trial, in the order of the grid."""
+    return list(dict.fromkeys(trial.family for trial in results.study.finished))
+
+
+def plain_labels(results: CollapseResults) -> list[str]:
+    """Labels without a penalty."""
+    return [label for label in labels_of(results) if label == unpenalized(label)]
+
+
+def regularized_pairs(results: CollapseResults) -> list[tuple[str, str]]:
+    """Labels without and with the orthogonality regulariser, where both have a finished trial."""
+    known = labels_of(results)
+    return [
+        (unpenalized(label), label)
+        for label in known
+        if "penalty=orthogonality" in label.split(" ") and unpenalized(label) in known
+    ]

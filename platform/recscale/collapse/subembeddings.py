@@ -1,0 +1,121 @@
+"""Sub-embeddings: what each field shows to each other field, and its abundance (Guo et al. 2024, Evidence I).
+
+E_i^{->j} = E_i W_{i->j}^T. Its singular values are the roots of the eigenvalues of W G_i W^T, with G_i = E_i^T E_i of
+the table in float64, so no sub-embedding is ever made. A block of zeros means that field i shows nothing to j.
+
+Legend: V rows of all fields, M embedding sets, N fields, K columns that a set has per id, J columns of a sub-embedding.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pyarrow as pa
+import torch
+
+from recscale.collapse.spectra import effective_rank, information_abundance, spectrum_of_gram
+from recscale.collapse.tables import gram_matrices
+from recscale.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class SubEmbedding:
+    """The abundance of E_i^{->j} in one set."""
+
+    set_index: int
+    """Index of the embedding set."""
+    field: int
+    """Index i of the field whose table it is."""
+    toward: int
+    """Index j of the field that it is shown to."""
+    vocabulary_size: int
+    """Ids of field i."""
+    dim: int
+    """min(J, K): the most that the abundance can be, given ids enough."""
+    information_abundance: float
+    """IA(E_i^{->j})."""
+    ia_ratio: float
+    """IA / min(J, K)."""
+    effective_rank: float
+    """exp of the entropy of the normalised spectrum."""
+    table_information_abundance: float
+    """IA(E_i), by which the paper sorts fields."""
+
+
+SUB_EMBEDDINGS_SCHEMA = pa.schema(
+    [
+        ("set_index", pa.int32()),
+        ("field", pa.string()),
+        ("toward", pa.string()),
+        ("vocabulary_size", pa.int32()),
+        ("dim", pa.int32()),
+        ("information_abundance", pa.float64()),
+        ("ia_ratio", pa.float64()),
+        ("effective_rank", pa.float64()),
+        ("table_information_abundance", pa.float64()),
+    ]
+)
+"""Columns of a trial's sub_embeddings.arrow."""
+
+
+def measure_sub_embeddings(
+    weight_VMK: torch.Tensor, vocabulary_sizes: Sequence[int], blocks_MNNJK: torch.Tensor
+) -> tuple[SubEmbedding, ...]:
+    """One row per set and pair of fields whose block is not zero, by set, i and j.
+
+    Where all sets share an interaction (blocks of one set) or tables (weights of one set), the one serves every other.
+    ConfigError where tables and blocks do not fit.
+    """
+    _check_shapes(weight_VMK, vocabulary_sizes, blocks_MNNJK)
+    rows: list[SubEmbedding] = []
+    with torch.no_grad():
+        tables = torch.split(weight_VMK.detach(), list(vocabulary_sizes))
+        for set_index in range(max(weight_VMK.shape[1], len(blocks_MNNJK))):
+            blocks_NNJK = blocks_MNNJK[set_index % len(blocks_MNNJK)].detach()
+            for field, table_DMK in enumerate(tables):
+                table_DK = table_DMK[:, set_index % table_DMK.shape[1]]
+                rows.extend(_of_field(set_index, field, table_DK, blocks_NNJK[field]))
+    return tuple(rows)
+
+
+def _of_field(set_index: int, field: int, table_DK: torch.Tensor, blocks_NJK: torch.Tensor) -> Iterator[SubEmbedding]:
+    """The row of every field that this one shows something to."""
+    (gram_KK,) = gram_matrices(table_DK, None)
+    wide_NJK = blocks_NJK.double()
+    shown_NJJ = (wide_NJK @ gram_KK @ wide_NJK.transpose(1, 2)).cpu()
+    present = blocks_NJK.flatten(1).any(1).tolist()
+    whole = information_abundance(spectrum_of_gram(gram_KK.cpu()))
+    dim = min(blocks_NJK.shape[1:])
+    for toward, shown_JJ in enumerate(shown_NJJ):
+        if not present[toward]:
+            continue
+        spectrum = spectrum_of_gram(shown_JJ)
+        abundance = information_abundance(spectrum)
+        yield SubEmbedding(
+            set_index=set_index,
+            field=field,
+            toward=toward,
+            vocabulary_size=len(table_DK),
+            dim=dim,
+            information_abundance=abundance,
+            ia_ratio=abundance / dim,
+            effective_rank=effective_rank(spectrum),
+            table_information_abundance=whole,
+        )
+
+
+def sub_embeddings_table(rows: Sequence[SubEmbedding], field_names: Sequence[str]) -> pa.Table:
+    """The rows with SUB_EMBEDDINGS_SCHEMA's columns, fields by name."""
+    named = [{**vars(row), "field": field_names[row.field], "toward": field_names[row.toward]} for row in rows]
+    return pa.Table.from_pylist(named, schema=SUB_EMBEDDINGS_SCHEMA)
+
+
+def _check_shapes(weight_VMK: torch.Tensor, vocabulary_sizes: Sequence[int], blocks_MNNJK: torch.Tensor) -> None:
+    fields = len(vocabulary_sizes)
+    rows, sets, columns = weight_VMK.shape
+    block_sets, *pairs, _, block_columns = blocks_MNNJK.shape
+    fits = rows == sum(vocabulary_sizes) and pairs == [fields, fields] and block_columns == columns
+    if not fits or (sets != block_sets and 1 not in (sets, block_sets)):
+        raise ConfigError(
+            f"blocks of shape {tuple(blocks_MNNJK.shape)} do not fit tables of shape {tuple(weight_VMK.shape)} and "
+            f"{fields} fields; expected cross_blocks() to be [{sets} or 1, {fields}, {fields}, J, {columns}]"
+        )

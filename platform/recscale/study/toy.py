@@ -1,0 +1,82 @@
+"""The toy experiment as part of a study: toy.parquet, whose runs are kept as long as their settings are asked for."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from recscale.collapse.toy import FieldPush, ToyMoment, ToySettings, run_toy
+from recscale.errors import ConfigError, DataError
+from recscale.study.files import write_atomic
+
+TOY_FILE = "toy.parquet"
+THIRD_SIZES = (3, 100)
+"""Ids of the third field in the paper: few, and as many as the others."""
+_PARTS = [f"{field}_{part.name}" for field in ("second", "third") for part in fields(FieldPush)]
+TOY_SCHEMA = pa.schema(
+    [
+        ("embed_dim", pa.int64()),
+        ("third_size", pa.int64()),
+        ("seed", pa.int64()),
+        ("steps", pa.int64()),
+        ("learning_rate", pa.float64()),
+        ("step", pa.int64()),
+        ("loss", pa.float64()),
+        ("information_abundance", pa.float64()),
+        *((name, pa.list_(pa.float64())) for name in _PARTS),
+    ]
+)
+"""One row per look: the run's settings, then the look; `second_alpha` and its like are lists by singular value."""
+_SETTINGS = [field.name for field in fields(ToySettings)]
+
+
+def toy_grid(embed_dims: Sequence[int], seeds: int) -> tuple[ToySettings, ...]:
+    """The paper's two sizes of the third field, for every K and seed; ConfigError for what cannot be run."""
+    if seeds < 0 or min(embed_dims, default=1) < 1:
+        raise ConfigError(f"toy dims {list(embed_dims)} and {seeds} seeds: expected dims of 1 or more, 0 seeds or more")
+    return tuple(ToySettings(dim, size, seed) for dim, size, seed in product(embed_dims, THIRD_SIZES, range(seeds)))
+
+
+def write_toy(folder: Path, wanted: Sequence[ToySettings]) -> Path:
+    """Runs what toy.parquet does not hold yet, drops what is not wanted, writes after every run; its path."""
+    path = folder / TOY_FILE
+    known = _known(path)
+    runs = {settings: known[settings] for settings in wanted if settings in known}
+    _write(path, runs)
+    for settings in wanted:
+        if settings not in runs:
+            runs[settings] = [_row(settings, look) for look in run_toy(settings)]
+            _write(path, runs)
+    return path
+
+
+def _known(path: Path) -> dict[ToySettings, list[dict[str, Any]]]:
+    """Rows by run; DataError where the file is broken, none where it is absent."""
+    if not path.exists():
+        return {}
+    try:
+        rows = pq.read_table(path, schema=TOY_SCHEMA).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{path} is no readable table of toy runs: {error}; delete it to run them again") from error
+    runs: dict[ToySettings, list[dict[str, Any]]] = {}
+    for row in rows:
+        runs.setdefault(ToySettings(**{name: row[name] for name in _SETTINGS}), []).append(row)
+    return runs
+
+
+def _write(path: Path, runs: dict[ToySettings, list[dict[str, Any]]]) -> None:
+    sink = pa.BufferOutputStream()
+    table = pa.Table.from_pylist([row for rows in runs.values() for row in rows], schema=TOY_SCHEMA)
+    pq.write_table(table, sink, compression="zstd")
+    write_atomic(path, sink.getvalue().to_pybytes())
+
+
+def _row(settings: ToySettings, look: ToyMoment) -> dict[str, Any]:
+    pushes = {"second": asdict(look.second), "third": asdict(look.third)}
+    parts = {f"{field}_{name}": values for field, push in pushes.items() for name, values in push.items()}
+    numbers = {name: getattr(look, name) for name in ("step", "loss", "information_abundance")}
+    return {**asdict(settings), **numbers, **parts}
