@@ -1,0 +1,1 @@
+from dashboards.scaling import write_study_report  # noqa
