@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from dashboards import scaling
+from dashboards import scaling, tuning
 
 PAGES: dict[str, Callable[[Path], Path]] = {
     "scaling": scaling.write_study_report,
+    "tuning": tuning.write_study_report,
 }
 """By recipe: reads a study's folder, writes its page, returns the page's path."""
 

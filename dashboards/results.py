@@ -159,7 +159,7 @@ def load_results(study_folder: Path) -> StudyResults:
     )
     return StudyResults(
         name=study_folder.resolve().name,
-        trials=tuple(_trial(row) for row in _table(study_folder / "trials.parquet", Trial).to_pylist()),
+        trials=tuple(_trial(row) for row in read_table(study_folder / "trials.parquet", Trial).to_pylist()),
         curves=from_json(StudyCurves, curves.read_bytes(), str(curves)) if curves.is_file() else None,
         spectra=_spectra(spectra) if spectra.is_file() else None,
         provenance=_provenance(provenance) if provenance.is_file() else (),
@@ -172,7 +172,7 @@ def _required(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind) if hints[field.name] in (str, int, float))
 
 
-def _table(path: Path, kind: type) -> pa.Table:
+def read_table(path: Path, kind: type) -> pa.Table:
     """Reads a Parquet file that has the columns of `kind`; DataError where it is missing, broken or lacks one."""
     try:
         table = pq.read_table(path)
@@ -203,7 +203,7 @@ def _known(value: Any) -> Any:
 
 def _spectra(path: Path) -> tuple[SpectrumRow, ...]:
     """The rows of the moments that the page shows."""
-    table = _table(path, SpectrumRow)
+    table = read_table(path, SpectrumRow)
     if table.num_rows:
         table = table.filter(pc.field("moment").isin(SHOWN_MOMENTS))
     names = [field.name for field in fields(SpectrumRow)]

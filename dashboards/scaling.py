@@ -10,12 +10,12 @@ from dashboards.collapse_figures import (
     spectra_panels,
 )
 from dashboards.figures import AXIS_CONTROL, COST_CONTROL, METRIC_CONTROL, cost_panel, scaling_panels
-from dashboards.page import Panel, controls_html, page_html, panels_html, section_html, text
-from dashboards.results import FAILED, FINISHED, StudyResults, load_results
-from dashboards.trial_table import laws_html, provenance_html, trials_html
+from dashboards.page import Panel, controls_html, page_html, panels_html, section_html
+from dashboards.results import StudyResults, load_results
+from dashboards.sections import cards_html, closing_sections, header_html
+from dashboards.trial_table import laws_html
 from recscale.curves.verdict import Verdict
 
-HEADER_ENTRIES = ("dataset", "created")
 HOW_TO_READ = {
     "verdict": "Each sentence compares the multi-embedding arm (ME) with the single-embedding arm (SE) of one family.",
     "scaling": "Look whether ME (dashed, diamonds) pulls away from SE (solid, circles) as the model grows, and whether "
@@ -49,26 +49,14 @@ def write_report(results: StudyResults, path: Path) -> None:
 
 def report_html(results: StudyResults) -> str:
     """The page as text."""
-    sections, panels = [_header(results)], []
+    sections, panels = [header_html(results), section_html("Verdict", _verdicts(results))], []
     if results.finished:
         for body, drawn in (_scaling(results), _collapse(results), _cost(results)):
             sections.append(body)
             panels += drawn
     else:
         sections.append("<p>No trial of this study has finished yet, so there is nothing to draw.</p>")
-    sections.append(section_html("Every trial", trials_html(results)))
-    sections.append(section_html("Provenance", provenance_html(results)))
-    return page_html(f"{results.name} · scaling report", sections, panels)
-
-
-def _header(results: StudyResults) -> str:
-    """Name, data, time, how far the study is, and the verdicts."""
-    named = dict(results.provenance)
-    entries = " · ".join(text(named[key]) for key in HEADER_ENTRIES if named.get(key))
-    counts = [(status, sum(t.status == status for t in results.trials)) for status in (FINISHED, FAILED, "missing")]
-    shown = ", ".join(f'<span class="{"bad" if s == FAILED and n else ""}">{n} {s}</span>' for s, n in counts)
-    head = f'<h1>{text(results.name)}</h1><p class="muted">{entries}</p><p>{len(results.trials)} trials: {shown}</p>'
-    return f"<header>{head}</header>" + section_html("Verdict", _verdicts(results))
+    return page_html(f"{results.name} · scaling report", sections + closing_sections(results), panels)
 
 
 def _verdicts(results: StudyResults) -> str:
@@ -77,11 +65,7 @@ def _verdicts(results: StudyResults) -> str:
         return "<p>curves.json has not been written, so there are no fits and no verdicts.</p>"
     if not results.curves.verdicts:
         return "<p>There are too few finished trials for a verdict.</p>"
-    cards = "".join(
-        f'<div class="card"><h3>{text(verdict.family)}</h3><p>{text(_sentence(verdict))}</p></div>'
-        for verdict in results.curves.verdicts
-    )
-    return f'<div class="cards">{cards}</div><p class="how">{text(HOW_TO_READ["verdict"])}</p>'
+    return cards_html(((each.family, _sentence(each)) for each in results.curves.verdicts), HOW_TO_READ["verdict"])
 
 
 def _sentence(verdict: Verdict) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from recscale.curves.curve import Curve, Observation
+from recscale.curves.curve import Curve, Observation, grouped_family
 from recscale.curves.scaling import fit_curve
 from recscale.curves.verdict import Better, Verdict, judge
 from recscale.records import Arm, ModelSpec, TrialGroup, TrialResult, TrialSpec
@@ -76,11 +76,6 @@ def _all_follow_scale(multi: Iterable[Finished]) -> bool:
     return all(spec.model.num_sets == spec.model.scale for spec, _ in multi)
 
 
-def group_label(family: str, group: str) -> str:
-    """How the curves and verdicts of a study with several groups call a family of one of them."""
-    return f"{family} {group}"
-
-
 def _by_family(
     finished: Sequence[Finished], groups: Sequence[TrialGroup]
 ) -> list[tuple[tuple[str, str], list[Finished]]]:
@@ -91,7 +86,7 @@ def _by_family(
         for spec, result in members:
             label = _label(spec, members, group.per_cell if group else ())
             if group and len(groups) > 1:
-                label = group_label(label, group.name)
+                label = grouped_family(label, group.name)
             labelled.append(((label, spec.model.variant.value), (spec, result)))
     ordered = sorted(labelled, key=lambda item: item[0])
     return [(key, [trial for _, trial in group]) for key, group in groupby(ordered, key=lambda item: item[0])]

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from recscale.records import from_json, to_plain
 from recscale.study.files import write_atomic
-from recscale.study.search import SearchCell
+from recscale.study.search import SearchCell, near_edges
 from recscale.study.tuned import TUNED_FIELDS, SearchPoint, TunedCell, TunedSettings, untuned_point
 
 SAMPLES_FILE = "samples.parquet"
@@ -28,6 +28,7 @@ SAMPLES_SCHEMA = pa.schema(
         ("num_sets", pa.int64()),
         ("sample", pa.int64()),
         *((name, pa.float64()) for name in TUNED_FIELDS),
+        ("near_edges", pa.string()),
         ("ending", pa.string()),
         ("winner", pa.bool_()),
         ("valid_auc", pa.float64()),
@@ -36,7 +37,7 @@ SAMPLES_SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
-"""Columns of samples.parquet."""
+"""Columns of samples.parquet; near_edges names settings near an end of their range, joined by +."""
 
 
 class Ending(StrEnum):
@@ -174,6 +175,7 @@ def _rows(ledger: Ledger) -> list[dict[str, Any]]:
             **cell,
             "sample": sample.number,
             **vars(sample.point),
+            "near_edges": "+".join(near_edges(ledger.cell.options, sample.point)),
             **{name: getattr(sample, name) for name in outcome},
             "winner": sample == winner,
         }

@@ -8,7 +8,7 @@ from functools import cached_property
 
 from recscale.errors import ConfigError
 from recscale.records import ModelSpec, TrialSpec, canonical_json, to_plain
-from recscale.study.tuned import TUNED_FIELDS, untuned_point
+from recscale.study.tuned import TUNED_FIELDS, SearchPoint, untuned_point
 
 LOGARITHMIC = ("learning_rate", "weight_decay")
 """Settings whose orders of magnitude are searched evenly."""
@@ -37,6 +37,24 @@ class SearchOptions:
     def ranges(self) -> dict[str, tuple[float, float]]:
         """Lowest and highest value of every tuned setting."""
         return {name: getattr(self, f"{name}_range") for name in TUNED_FIELDS}
+
+
+EDGE_SHARE = 0.05
+"""A value in this share of a range's length from one of its ends is near that end."""
+
+
+def near_edges(options: SearchOptions, point: SearchPoint) -> tuple[str, ...]:
+    """Settings whose value is near an end of the searched range, beyond which a better one may be; 0 is no such end."""
+    return tuple(name for name, ends in options.ranges.items() if _near_edge(name, *ends, getattr(point, name)))
+
+
+def _near_edge(name: str, low: float, high: float, value: float) -> bool:
+    if low == high:
+        return False
+    if name in LOGARITHMIC:
+        low, high, value = math.log(low), math.log(high), math.log(value)
+        return min(value - low, high - value) < EDGE_SHARE * (high - low)
+    return high - value < EDGE_SHARE * (high - low) or (low > 0 and value - low < EDGE_SHARE * (high - low))
 
 
 @dataclass(frozen=True)
