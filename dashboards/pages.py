@@ -4,12 +4,13 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from dashboards import ablations, axis, collapse, scaling
+from dashboards import ablations, axis, collapse, scaling, tuning
 
 PAGES: dict[str, Callable[[Path], Path]] = {
     "scaling": scaling.write_study_report,
     "collapse": collapse.write_collapse_report,
     "ablations": ablations.write_ablation_report,
+    "tuning": tuning.write_study_report,
     "data_amount": partial(axis.write_study_report, axis.DATA_AMOUNT),
     "depth": partial(axis.write_study_report, axis.DEPTH),
     "decay": partial(axis.write_study_report, axis.DECAY),

@@ -255,7 +255,7 @@ def _spectra(path: Path) -> tuple[SpectrumRow, ...]:
 def _privacy(path: Path) -> tuple[PrivacyRow, ...]:
     """One row per attacked trial."""
     names = [field.name for field in fields(PrivacyRow)]
-    rows: Iterable[dict[str, Any]] = _table(path, PrivacyRow).select(names).to_pylist()
+    rows: Iterable[dict[str, Any]] = read_table(path, PrivacyRow).select(names).to_pylist()
     return tuple(PrivacyRow(**{name: _frozen(value) for name, value in row.items()}) for row in rows)
 
 

@@ -11,9 +11,9 @@ from dashboards.collapse_figures import (
     spectra_panels,
 )
 from dashboards.figures import AXIS_CONTROL, COST_CONTROL, METRIC_CONTROL, cost_panel, scaling_panels
-from dashboards.page import Panel, controls_html, page_html, panels_html, section_html, text, write_page_file
+from dashboards.page import Panel, controls_html, page_html, panels_html, section_html, write_page_file
 from dashboards.results import StudyResults, load_results
-from dashboards.sections import NOTHING_FINISHED, closing_sections, header_html
+from dashboards.sections import NOTHING_FINISHED, cards_html, closing_sections, header_html
 from dashboards.trial_table import laws_html
 from recscale.curves.verdict import Verdict
 
@@ -50,15 +50,14 @@ def write_report(results: StudyResults, path: Path) -> None:
 
 def report_html(results: StudyResults) -> str:
     """The page as text."""
-    sections, panels = [header_html(results) + section_html("Verdict", _verdicts(results))], []
+    sections, panels = [header_html(results), section_html("Verdict", _verdicts(results))], []
     if results.finished:
         for body, drawn in (_scaling(results), _collapse(results), _cost(results), privacy.section(results)):
             sections.append(body)
             panels += drawn
     else:
         sections.append(NOTHING_FINISHED)
-    sections += closing_sections(results)
-    return page_html(f"{results.name} · scaling report", sections, panels)
+    return page_html(f"{results.name} · scaling report", sections + closing_sections(results), panels)
 
 
 def _verdicts(results: StudyResults) -> str:
@@ -67,11 +66,7 @@ def _verdicts(results: StudyResults) -> str:
         return "<p>curves.json has not been written, so there are no fits and no verdicts.</p>"
     if not results.curves.verdicts:
         return "<p>There are too few finished trials for a verdict.</p>"
-    cards = "".join(
-        f'<div class="card"><h3>{text(verdict.family)}</h3><p>{text(_sentence(verdict))}</p></div>'
-        for verdict in results.curves.verdicts
-    )
-    return f'<div class="cards">{cards}</div><p class="how">{text(HOW_TO_READ["verdict"])}</p>'
+    return cards_html(((each.family, _sentence(each)) for each in results.curves.verdicts), HOW_TO_READ["verdict"])
 
 
 def _sentence(verdict: Verdict) -> str:

@@ -1,4 +1,6 @@
-"""Sections that pages of every recipe share: the header, every trial, and the provenance."""
+"""Sections that pages of every recipe share: the header, verdict cards, every trial, and the provenance."""
+
+from collections.abc import Iterable
 
 from dashboards.page import section_html, text
 from dashboards.results import FAILED, FINISHED, StudyResults
@@ -16,6 +18,14 @@ def header_html(results: StudyResults) -> str:
     shown = ", ".join(f'<span class="{"bad" if s == FAILED and n else ""}">{n} {s}</span>' for s, n in counts)
     head = f'<h1>{text(results.name)}</h1><p class="muted">{entries}</p><p>{len(results.trials)} trials: {shown}</p>'
     return f"<header>{head}</header>"
+
+
+def cards_html(sentences: Iterable[tuple[str, str]], how_to_read: str) -> str:
+    """One card per title and sentence, and one line on what they compare."""
+    cards = "".join(
+        f'<div class="card"><h3>{text(title)}</h3><p>{text(sentence)}</p></div>' for title, sentence in sentences
+    )
+    return f'<div class="cards">{cards}</div><p class="how">{text(how_to_read)}</p>'
 
 
 def closing_sections(results: StudyResults) -> list[str]:

@@ -5,20 +5,27 @@ trials are skipped, failed ones are tried again, and a larger grid adds only wha
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import _boot  # noqa: F401  isort: skip  (finds the package in a checkout)
 from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, dataset_of, grid_of, parse, study_name
 
 from dashboards.scaling import write_study_report
 from recscale.cluster.launch import launch
+from recscale.data.reader import Dataset
 from recscale.entry import run_command
-from recscale.records import PAPER_TRAINING, Variant
+from recscale.records import PAPER_TRAINING, Tuning, Variant
+from recscale.study.grid import Grid, check_cells
+from recscale.study.tuned import read_tuned
 
 
 @dataclass(frozen=True)
 class ScalingOptions(GridOptions):
     """Train a grid of families, scales and embedding sets; fit scaling curves; measure embedding collapse."""
+
+    tuned: Path | None = None
+    """tuned.json of a tuning study on this dataset: learning rate, weight decay and dropout of each cell."""
 
 
 PRESETS = {
@@ -38,8 +45,19 @@ def main() -> int:
     """The command."""
     options = parse(PRESETS, sys.argv[1:], __doc__)
     dataset = dataset_of(options)
-    name = study_name("scaling", options, dataset)
-    return launch(name, "scaling", dataset, [grid_of(options)], options.launch, write_study_report)
+    name = study_name("scaling-tuned" if options.tuned else "scaling", options, dataset)
+    return launch(name, "scaling", dataset, [_grid(options, dataset)], options.launch, write_study_report)
+
+
+def _grid(options: ScalingOptions, dataset: Dataset) -> Grid:
+    """The grid of the flags, with tuned settings where a file of them is given."""
+    grid = grid_of(options)
+    if options.tuned is None:
+        return grid
+    settings = read_tuned(options.tuned, dataset.manifest.fingerprint)
+    tuned = replace(grid, name=Tuning.TUNED.value, per_cell=settings)
+    check_cells(tuned, dataset.manifest.fingerprint)
+    return tuned
 
 
 if __name__ == "__main__":

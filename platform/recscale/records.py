@@ -91,6 +91,15 @@ class Arm(StrEnum):
     MULTI = "ME"
 
 
+class Tuning(StrEnum):
+    """The two groups of trials that a tuning study compares."""
+
+    UNTUNED = "untuned"
+    """Every cell has the grid's settings."""
+    TUNED = "tuned"
+    """Every cell has settings that were searched for it."""
+
+
 @dataclass(frozen=True)
 class DatasetRef:
     """A prepared dataset as a trial names it."""
@@ -218,6 +227,18 @@ class TrialSpec:
 
 
 @dataclass(frozen=True)
+class TrialGroup:
+    """Trials of a study that form curves of their own; a trial may be in several groups."""
+
+    name: str
+    """What tells its curves from another group's, e.g. tuned."""
+    trial_ids: tuple[str, ...]
+    """Its trials."""
+    per_cell: tuple[str, ...]
+    """Settings that every cell of it has for itself, and that therefore tell no curves apart."""
+
+
+@dataclass(frozen=True)
 class StudySpec:
     """One question: a grid of trials on one dataset."""
 
@@ -229,6 +250,8 @@ class StudySpec:
     """The data every trial reads."""
     trials: tuple[TrialSpec, ...]
     """The resolved grid."""
+    groups: tuple[TrialGroup, ...] = ()
+    """Which of them form curves of their own; empty where all belong together."""
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,13 @@ import csv
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pyarrow.parquet as pq
 
 from dashboards.scaling import write_study_report
 from recscale.curves.curve import Curve
-from recscale.records import TrialResult, TrialSpec, canonical_json, from_json
+from recscale.records import TrialGroup, TrialResult, TrialSpec, canonical_json, from_json
 from recscale.study.curves import arms
 from recscale.study.results import SPECTRA_TABLE, TRIALS_SCHEMA, further_axes, trials_table, write_results
 from recscale.study.store import TrialStore
@@ -106,3 +107,52 @@ def test_a_study_is_found_by_name_and_by_path_even_after_moving(study: Study) ->
     moved.parent.mkdir()
     study.folder.rename(moved)
     assert read_study(moved).storage == str(moved.parent)
+
+
+def _in_groups(study: Study, *names: str) -> Study:
+    """Every trial in each of the groups, in which learning rates are per cell."""
+    ids = tuple(spec.trial_id for spec in study.spec.trials)
+    groups = tuple(TrialGroup(name, ids, ("learning_rate",)) for name in names)
+    return replace(study, spec=replace(study.spec, groups=groups))
+
+
+def _per_cell(study: Study) -> Study:
+    """Every scale has a learning rate of its own."""
+    trials = tuple(
+        replace(spec, train=replace(spec.train, learning_rate=1e-3 * spec.model.scale)) for spec in study.spec.trials
+    )
+    return replace(study, spec=replace(study.spec, trials=trials))
+
+
+def test_settings_per_cell_tell_no_curves_apart(study: Study, finish: Finish) -> None:
+    tuned = _in_groups(_per_cell(study), "tuned")
+    _finish_all(tuned, finish)
+    write_results(tuned)
+    curves = json.loads((tuned.folder / "curves.json").read_text())
+    assert {curve["family"] for curve in curves["curves"]} == {"dnn", "dcnv2"}
+    assert all(len(curve["points"]) == 3 for curve in curves["curves"])
+    rows = pq.read_table(tuned.folder / "trials.parquet").to_pylist()
+    assert {row["settings"] for row in rows} == {"tuned"}
+    assert {row["learning_rate"] for row in rows} == {"0.001", "0.002", "0.004"}
+    write_results(replace(tuned, spec=replace(tuned.spec, groups=())))
+    apart = json.loads((tuned.folder / "curves.json").read_text())
+    assert {curve["family"] for curve in apart["curves"]} > {"dnn learning_rate=0.001"}
+
+
+def test_groups_are_curves_and_verdicts_of_their_own_and_may_share_trials(study: Study, finish: Finish) -> None:
+    both = _in_groups(study, "untuned", "tuned")
+    _finish_all(both, finish)
+    write_results(both)
+    curves = json.loads((both.folder / "curves.json").read_text())
+    assert len(curves["curves"]) == 2 * 2 * 2 * 3
+    names = ["dcnv2 tuned", "dcnv2 untuned", "dnn tuned", "dnn untuned"]
+    assert [verdict["family"] for verdict in curves["verdicts"]] == names
+    rows = pq.read_table(both.folder / "trials.parquet").to_pylist()
+    assert len(rows) == len(study.spec.trials)
+    assert {row["settings"] for row in rows} == {"untuned+tuned"}
+    assert read_study(_written(both)) == both
+
+
+def _written(study: Study) -> Path:
+    write_study(study)
+    return study.folder

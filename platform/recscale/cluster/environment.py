@@ -8,8 +8,13 @@ EVERY_CLUSTER = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
-"""Ray Train polls its workers this often (2 s by default, paid at every checkpoint); no telemetry; no result boxes."""
+"""Ray Train polls its workers this often (2 s by default, paid at every checkpoint); no telemetry; no result boxes.
+
+Ray Tune writes no logs of its own, for the search's ledger is what counts, and leaves Ctrl-C to us.
+"""
 EMBEDDED_CLUSTER = {
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",

@@ -1,7 +1,8 @@
 """From a grid to a finished study: plan, connect, run, write the outputs. What every recipe in studies/ calls."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from recscale.cluster.shares import ClusterInfo, NodeShape, Share, check_shares,
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError
 from recscale.records import StudySpec
-from recscale.study.grid import Grid, resolve_all
+from recscale.study.grid import Grid, ResolvedGrid, resolve_all
 from recscale.study.plan import Plan, make_plan, measure_machine
 from recscale.study.plan_text import plan_text
 from recscale.study.privacy import write_privacy
@@ -61,42 +62,52 @@ def launch(
     storage = options.storage.absolute()
     resolved = resolve_all(grids, dataset.manifest.fingerprint)
 
-    def planned(info: ClusterInfo) -> tuple[Plan, Share]:
-        share = _share(options, info)
-        check_shares([share], info)
-        machine = measure_machine(share.threads, _memory(options, share, info))
-        count = slots(share, info)
-        plan = make_plan(resolved.trials, resolved.refused, dataset.manifest, TrialStore(storage), machine, count)
-        if not plan.trials:
-            raise ConfigError("; ".join(refusal.reason for refusal in plan.refused))
-        return plan, share
-
-    if options.plan and "RAY_ADDRESS" not in os.environ:
-        plan, share = planned(_this_machine())
-        print(plan_text(plan, str(share)))
-        return 0
-    with connect() as info:
-        plan, share = planned(info)
+    with cluster_of(options) as info:
+        plan, share = plan_trials(resolved, dataset, options, info)
         print(plan_text(plan, str(share)), flush=True)
         if options.plan:
             return 0
         trials = tuple(trial.spec for trial in plan.trials)
-        spec = StudySpec(name, recipe, dataset.ref(), trials)
+        spec = StudySpec(name, recipe, dataset.ref(), trials, resolved.groups)
         mirror = Mirror(storage, spec)
         places = {"mlflow_address": mirror.address, "ray_dashboard": info.dashboard}
         study = study_from_plan(spec, plan, gather_provenance(dataset, _describe(info)) | places, storage)
         write_study(study)
         drive = Drive(options.executor or default_executor(share), share, options.max_retries)
         failed = run_study(study, plan, drive, info, mirror)
-    outputs = [*write_results(study)]
+    write_results(study)
     if options.privacy:
-        outputs.append(write_privacy(study))
-    outputs.append(report(study.folder))
-    mirror.end_study(outputs, failed)
+        write_privacy(study)
+    page = report(study.folder)
+    mirror.end_study(study.files, failed)
     if mirror.problem:
         print(f"MLflow did not take everything ({mirror.problem}); complete it with: recscale sync {study.folder}")
-    print(f"{len(trials) - failed} of {len(trials)} trials finished; report: {outputs[-1]}")
+    print(f"{len(trials) - failed} of {len(trials)} trials finished; report: {page}")
     return 1 if failed else 0
+
+
+@contextmanager
+def cluster_of(options: LaunchOptions) -> Iterator[ClusterInfo]:
+    """The cluster for the time of the block; for a plan where RAY_ADDRESS names none, this machine without a Ray."""
+    if options.plan and "RAY_ADDRESS" not in os.environ:
+        yield _this_machine()
+        return
+    with connect() as info:
+        yield info
+
+
+def plan_trials(
+    resolved: ResolvedGrid, dataset: Dataset, options: LaunchOptions, info: ClusterInfo
+) -> tuple[Plan, Share]:
+    """Every trial sized for its share of the cluster; ConfigError where none fits."""
+    share = _share(options, info)
+    check_shares([share], info)
+    machine = measure_machine(share.threads, _memory(options, share, info))
+    store = TrialStore(options.storage.absolute())
+    plan = make_plan(resolved.trials, resolved.refused, dataset.manifest, store, machine, slots(share, info))
+    if not plan.trials:
+        raise ConfigError("; ".join(refusal.reason for refusal in plan.refused))
+    return plan, share
 
 
 def _describe(info: ClusterInfo) -> str:

@@ -3,6 +3,11 @@
 from dataclasses import dataclass
 
 
+def grouped_family(family: str, group: str) -> str:
+    """How curves and verdicts call the family where a study compares groups of its trials, e.g. dcnv2 tuned."""
+    return f"{family} {group}"
+
+
 @dataclass(frozen=True)
 class Observation:
     """One trial's value of one metric."""

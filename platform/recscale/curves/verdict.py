@@ -61,8 +61,8 @@ def judge(
     se_change, me_change = _change(single, level), _change(multi, level)
     me_gain, ia_change = _gain(single, multi, level), _change(ia_ratio, level)
     parts = [
-        _change_words(f"single-embedding {metric}", se_change, better, _top_scale(single, better)),
-        _gain_words(metric, me_gain, better),
+        change_words(f"single-embedding {metric}", se_change, better, _top_scale(single, better)),
+        gain_words(metric, me_gain, better),
     ]
     if ia_change:
         parts.append(_ia_words(ia_change))
@@ -97,7 +97,7 @@ def _top_scale(observations: Sequence[Observation], better: Better) -> float | N
     return best.scale if best and best not in (points[0], points[-1]) else None
 
 
-def _change_words(subject: str, change: Difference | None, better: Better, top: float | None) -> str:
+def change_words(subject: str, change: Difference | None, better: Better, top: float | None) -> str:
     """A change over scales in words."""
     if change is None:
         return f"{subject} cannot be compared across scales: fewer than two scales finished"
@@ -110,7 +110,7 @@ def _change_words(subject: str, change: Difference | None, better: Better, top: 
     return f"{subject} changes by {signed(change)} {span}: {unclear(change)}{peak}"
 
 
-def _gain_words(metric: str, gain: Difference | None, better: Better) -> str:
+def gain_words(metric: str, gain: Difference | None, better: Better) -> str:
     """Multi- against single-embedding in words."""
     if gain is None:
         return "multi-embedding cannot be compared: no scale has trials of both arms"

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from recscale.curves.curve import Curve, Observation
+from recscale.curves.curve import Curve, Observation, grouped_family
 from recscale.curves.scaling import fit_curve
 from recscale.curves.verdict import Better, Verdict, judge
-from recscale.records import Arm, ModelSpec, TrialResult, TrialSpec
+from recscale.records import Arm, ModelSpec, TrialGroup, TrialResult, TrialSpec
 
 Finished = tuple[TrialSpec, TrialResult]
 
@@ -16,8 +16,8 @@ METRICS = {"test_auc": 1.0, "test_log_loss": math.inf, "test_normalized_entropy"
 """Fitted metrics and the largest value each can have."""
 
 
-def study_curves(finished: Sequence[Finished]) -> tuple[Curve, ...]:
-    """One curve per family, variant, arm and metric, against scale."""
+def study_curves(finished: Sequence[Finished], groups: Sequence[TrialGroup] = ()) -> tuple[Curve, ...]:
+    """One curve per family, variant, group, arm and metric, against scale."""
     return tuple(
         fit_curve(
             [_observe(trial, metric) for trial in trials],
@@ -27,16 +27,16 @@ def study_curves(finished: Sequence[Finished]) -> tuple[Curve, ...]:
             metric=metric,
             upper=upper,
         )
-        for (family, variant), members in _by_family(finished)
+        for (family, variant), members in _by_family(finished, groups)
         for arm, trials in arms(members).items()
         for metric, upper in METRICS.items()
     )
 
 
-def judge_families(finished: Sequence[Finished]) -> tuple[Verdict, ...]:
-    """What each family's trials say about AUC, in numbers and in a sentence."""
+def judge_families(finished: Sequence[Finished], groups: Sequence[TrialGroup] = ()) -> tuple[Verdict, ...]:
+    """What each family's trials, in each group, say about AUC, in numbers and in a sentence."""
     verdicts = []
-    for (family, _), members in _by_family(finished):
+    for (family, _), members in _by_family(finished, groups):
         by_arm = arms(members)
         single = by_arm.get(Arm.SINGLE.value, [])
         multi = next((trials for arm, trials in by_arm.items() if arm != Arm.SINGLE.value), [])
@@ -76,16 +76,25 @@ def _all_follow_scale(multi: Iterable[Finished]) -> bool:
     return all(spec.model.num_sets == spec.model.scale for spec, _ in multi)
 
 
-def _by_family(finished: Sequence[Finished]) -> list[tuple[tuple[str, str], list[Finished]]]:
-    """Trials per family and variant; a setting that differs within a family becomes part of its label."""
-    labelled = [((_label(spec, finished), spec.model.variant.value), (spec, result)) for spec, result in finished]
+def _by_family(
+    finished: Sequence[Finished], groups: Sequence[TrialGroup]
+) -> list[tuple[tuple[str, str], list[Finished]]]:
+    """Trials per family and variant, in each group; a setting that differs within a family is part of its label."""
+    labelled = []
+    for group in groups or (None,):
+        members = [trial for trial in finished if group is None or trial[0].trial_id in group.trial_ids]
+        for spec, result in members:
+            label = _label(spec, members, group.per_cell if group else ())
+            if group and len(groups) > 1:
+                label = grouped_family(label, group.name)
+            labelled.append(((label, spec.model.variant.value), (spec, result)))
     ordered = sorted(labelled, key=lambda item: item[0])
     return [(key, [trial for _, trial in group]) for key, group in groupby(ordered, key=lambda item: item[0])]
 
 
-def _label(spec: TrialSpec, finished: Sequence[Finished]) -> str:
-    """The family's name, followed by the settings in which its trials differ beside the grid's own axes."""
-    settings = _further(spec)
+def _label(spec: TrialSpec, finished: Sequence[Finished], per_cell: Sequence[str]) -> str:
+    """The family's name and the settings in which its trials differ beside the grid's own axes and those per cell."""
+    settings = {name: value for name, value in _further(spec).items() if name not in per_cell}
     peers = [_further(other) for other, _ in finished if other.model.family == spec.model.family]
     differing = [name for name in settings if any(peer[name] != settings[name] for peer in peers)]
     return " ".join([spec.model.family, *(f"{name}={settings[name]}" for name in differing)])

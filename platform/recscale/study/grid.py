@@ -4,14 +4,14 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, get_type_hints
+from typing import Any, Protocol, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
 from recscale.errors import ConfigError
 from recscale.models.families import get_family
 from recscale.models.model import check_spec
-from recscale.records import ModelSettings, ModelSpec, TrainSpec, TrialSpec, Variant
+from recscale.records import ModelSettings, ModelSpec, TrainSpec, TrialGroup, TrialSpec, Variant
 
 SETS_FOLLOW_SCALE = "scale"
 """Value of the sets axis that means as many sets as the scale: embed_dim stays base_dim."""
@@ -27,6 +27,17 @@ class Axis:
     """Name of the field, e.g. learning_rate or cross_layers."""
     values: tuple[str, ...]
     """Values as text, read by the field's type."""
+
+
+class CellSettings(Protocol):
+    """Settings that every cell has for itself, such as those that a search found."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the settings, of ModelSpec or TrainSpec."""
+
+    def settle(self, model: ModelSpec, train: TrainSpec) -> tuple[ModelSpec, TrainSpec]:
+        """The cell with its own settings in place of the grid's; ConfigError where it has none."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +62,10 @@ class Grid:
     """Training settings."""
     axes: tuple[Axis, ...] = ()
     """Further axes."""
+    name: str = ""
+    """What tells its trials from those of a study's other grids, e.g. tuned; empty where nothing needs to."""
+    per_cell: CellSettings | None = None
+    """Settings that every cell has for itself, in place of the grid's; None where all share the grid's."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,8 @@ class ResolvedGrid:
     """Every distinct trial, in the order of the axes, seeds innermost."""
     refused: tuple[Refusal, ...]
     """Points that cannot be built."""
+    groups: tuple[TrialGroup, ...] = ()
+    """The trials of every named grid."""
 
 
 def resolve(grid: Grid, dataset_fingerprint: str) -> ResolvedGrid:
@@ -85,7 +102,7 @@ def resolve_all(grids: Sequence[Grid], dataset_fingerprint: str) -> ResolvedGrid
     refused = dict.fromkeys(refusal for part in resolved for refusal in part.refused)
     if not trials:
         raise ConfigError(f"no point of the grid can be built: {'; '.join(refusal.reason for refusal in refused)}")
-    return ResolvedGrid(tuple(trials), tuple(refused))
+    return ResolvedGrid(tuple(trials), tuple(refused), tuple(group for part in resolved for group in part.groups))
 
 
 def _resolve(grid: Grid, dataset_fingerprint: str) -> ResolvedGrid:
@@ -103,7 +120,24 @@ def _resolve(grid: Grid, dataset_fingerprint: str) -> ResolvedGrid:
         for (model, train), seed in itertools.product(models, range(grid.seeds)):
             spec = TrialSpec(dataset_fingerprint, model, train, seed)
             trials[spec.trial_id] = spec
-    return ResolvedGrid(tuple(trials.values()), tuple(refused.values()))
+    return ResolvedGrid(tuple(trials.values()), tuple(refused.values()), _groups(grid, tuple(trials)))
+
+
+def check_cells(grid: Grid, dataset_fingerprint: str) -> None:
+    """ConfigError where a cell of the grid has no settings of its own, or where an axis is one of those settings."""
+    if grid.per_cell is None:
+        return
+    for axis in grid.axes:
+        if axis.field in grid.per_cell.fields:
+            raise ConfigError(f"axis {axis.field} is a setting that every cell has for itself; drop one of the two")
+    for spec in resolve(replace(grid, per_cell=None), dataset_fingerprint).trials:
+        grid.per_cell.settle(spec.model, spec.train)
+
+
+def _groups(grid: Grid, trial_ids: tuple[str, ...]) -> tuple[TrialGroup, ...]:
+    """The group of a named grid."""
+    fields = grid.per_cell.fields if grid.per_cell else ()
+    return (TrialGroup(grid.name, trial_ids, fields),) if grid.name else ()
 
 
 def _check(grid: Grid) -> None:
@@ -123,8 +157,11 @@ def _models(grid: Grid, family: str, scale: float, sets: str) -> list[tuple[Mode
     """One model and training per combination of the further axes, each checked."""
     base_dim = grid.base_dim if grid.base_dim is not None else get_family(family).base_dim
     num_sets = _num_sets(sets, scale)
-    model = ModelSpec(family, grid.variant, scale, num_sets, base_dim, **vars(grid.model))
+    # A preset's 1 and a flag's 1.0 are one trial; JSON would tell them apart.
+    model = ModelSpec(family, grid.variant, float(scale), num_sets, base_dim, **vars(grid.model))
     specs = [_apply(model, grid.train, values) for values in _combinations(grid.axes)]
+    if grid.per_cell:
+        specs = [grid.per_cell.settle(*spec) for spec in specs]
     for spec, _ in specs:
         check_spec(spec)
     return specs

@@ -21,7 +21,7 @@ def plan_text(plan: Plan, share: str) -> str:
     finished = sum(trial.status is TrialStatus.FINISHED for trial in plan.trials)
     lines.append(
         f"{len(plan.trials)} trials, {finished} finished, {len(plan.refused)} points refused; "
-        f"{plan.slots} at a time, about {_time(plan.seconds_left)} left"
+        f"{plan.slots} at a time, about {time_text(plan.seconds_left)} left"
     )
     return "\n".join(lines)
 
@@ -52,7 +52,8 @@ def _short(number: float) -> str:
     return f"{number:.3g}T"
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
+    """Hours and minutes, or minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

@@ -1,4 +1,4 @@
-"""The live line of a study: trials done, running and failed, and the time left."""
+"""The live line of a study: trials, or samples of a search, done, running and failed, and the time left."""
 
 import sys
 import threading
@@ -17,10 +17,12 @@ class Progress:
     Time left is the planned work left, scaled by how the plan has held so far.
     """
 
-    def __init__(self, planned_seconds: Mapping[str, float], finished_before: int, slots: int) -> None:
+    def __init__(
+        self, planned_seconds: Mapping[str, float], finished_before: int, slots: int, unit: str = "trial"
+    ) -> None:
         self._planned = dict(planned_seconds)
         self._left = dict(planned_seconds)
-        self._slots = slots
+        self._slots, self._unit = slots, unit
         self._running: dict[str, float] = {}
         self._failed = 0
         self._planned_done = self._spent = 0.0
@@ -28,7 +30,7 @@ class Progress:
         self._bar = tqdm(
             total=total,
             initial=finished_before,
-            desc="trials",
+            desc=f"{unit}s",
             file=sys.stderr,
             bar_format="{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}{postfix}",
         )
@@ -61,7 +63,7 @@ class Progress:
         self._failed += error is not None
         self._bar.n += 1
         if error is not None:
-            self._bar.write(f"trial {trial_id} failed: {error.strip().splitlines()[-1]}", file=sys.stderr)
+            self._bar.write(f"{self._unit} {trial_id} failed: {error.strip().splitlines()[-1]}", file=sys.stderr)
         self._show()
 
     def seconds_left(self) -> float | None:

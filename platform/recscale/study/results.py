@@ -56,7 +56,8 @@ TRIALS_SCHEMA = pa.schema(
         ("error", pa.string()),
     ]
 )
-"""Columns of trials.parquet and trials.csv; a further axis of the grid is a further column before `error`."""
+"""Columns of trials.parquet and trials.csv; before `error` come a further column per further axis of the grid and,
+where the study has groups, `settings`: the names of the trial's groups, joined by +."""
 
 SPECTRA_AXES = [TRIALS_SCHEMA.field(name) for name in ("trial_id", "family", "arm", "scale", "num_sets", "seed")]
 SPECTRA_TABLE = pa.schema([*SPECTRA_AXES, *SPECTRA_SCHEMA])
@@ -77,7 +78,8 @@ def write_results(study: Study) -> tuple[Path, ...]:
     pa_csv.write_csv(trials, sink)
     write_atomic(folder / "trials.csv", sink.getvalue().to_pybytes())
     finished = [(spec, results[spec.trial_id]) for spec in study.spec.trials if spec.trial_id in results]
-    curves = {"curves": study_curves(finished), "verdicts": judge_families(finished)}
+    groups = study.spec.groups
+    curves = {"curves": study_curves(finished, groups), "verdicts": judge_families(finished, groups)}
     write_atomic(folder / "curves.json", _json(curves))
     sink = pa.BufferOutputStream()
     pq.write_table(spectra_table(study, [spec for spec, _ in finished]), sink, compression="zstd")
@@ -110,14 +112,14 @@ def trials_table(study: Study) -> tuple[pa.Table, dict[str, TrialResult]]:
     rows, results = [], {}
     for spec, cost in study.trials:
         status = store.status(spec.trial_id)
-        row = {**_of_spec(spec, cost, axes), "status": status.value, "error": None}
+        row = {**_of_spec(spec, cost, axes), **_of_groups(spec, study), "status": status.value, "error": None}
         if status is TrialStatus.FINISHED:
             results[spec.trial_id] = store.read_result(spec.trial_id)
             row |= _of_result(results[spec.trial_id])
         elif status is TrialStatus.FAILED:
             row["error"] = store.read_error(spec.trial_id)
         rows.append(row)
-    extra = [pa.field(axis, pa.string()) for axis in axes]
+    extra = [pa.field(axis, pa.string()) for axis in (*axes, *(["settings"] if study.spec.groups else []))]
     schema = pa.schema([*list(TRIALS_SCHEMA)[:-1], *extra, TRIALS_SCHEMA.field("error")])
     return pa.Table.from_pylist(rows, schema=schema), results
 
@@ -155,6 +157,11 @@ def _of_spec(spec: TrialSpec, cost: ModelCost, axes: tuple[str, ...]) -> dict[st
         **sizes,
         **{axis: settings[axis] for axis in axes},
     }
+
+
+def _of_groups(spec: TrialSpec, study: Study) -> dict[str, str]:
+    names = [group.name for group in study.spec.groups if spec.trial_id in group.trial_ids]
+    return {"settings": "+".join(names)} if study.spec.groups else {}
 
 
 def _of_result(result: TrialResult) -> dict[str, Any]:

@@ -43,6 +43,11 @@ class Study:
         return TrialStore(Path(self.storage))
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file in the study's folder."""
+        return tuple(path for path in sorted(self.folder.iterdir()) if path.is_file())
+
+    @property
     def trials(self) -> tuple[tuple[TrialSpec, ModelCost], ...]:
         """Every trial with its cost."""
         return tuple(zip(self.spec.trials, self.costs, strict=True))

@@ -214,5 +214,5 @@ def sync_study(study: Study) -> str | None:
     for spec in study.spec.trials:
         mirror.log_trial(spec)
     failed = sum(study.store.status(spec.trial_id) is TrialStatus.FAILED for spec in study.spec.trials)
-    mirror.end_study([path for path in sorted(study.folder.iterdir()) if path.is_file()], failed)
+    mirror.end_study(study.files, failed)
     return mirror.problem

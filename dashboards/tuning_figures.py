@@ -1,0 +1,173 @@
+"""The figures of the tuning page, drawn from the rows of `tuning_tables`."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import plotly.graph_objects as go
+
+from dashboards.figures import METRIC_CONTROL, METRIC_TITLES, model_title
+from dashboards.page import Control, ControlKind, Panel, plot_text
+from dashboards.style import (
+    ARM_COLORS,
+    ARM_SYMBOLS,
+    FAMILY_COLORS,
+    empty_figure,
+    figure,
+    scale_axis,
+    size_axis,
+    titled,
+)
+from dashboards.tables import Metric, Model, grouped
+from dashboards.tuning_tables import Sample, Setting, TuningResults, group_curves, tuned_models
+from recscale.curves.curve import Curve
+from recscale.records import Tuning
+
+SETTING_TITLES = {
+    Setting.LEARNING_RATE: "learning rate",
+    Setting.WEIGHT_DECAY: "weight decay",
+    Setting.DROPOUT: "dropout",
+}
+SETTING_CONTROL = Control("setting", "Setting", ControlKind.BUTTONS, tuple(SETTING_TITLES.values()))
+GROUP_DASHES = {Tuning.UNTUNED: "dot", Tuning.TUNED: "solid"}
+GROUP_SUFFIXES = {Tuning.UNTUNED: "-open", Tuning.TUNED: ""}
+LOSER_SYMBOLS = {"finished": "circle", "stopped": "circle-open"}
+WINNER_SYMBOL = "star"
+
+
+def curve_panels(results: TuningResults) -> list[Panel]:
+    """Test quality against scale, one panel per family and variant."""
+    return [
+        Panel(
+            name=f"tuned-{position}",
+            title=model_title(model),
+            controls=(METRIC_CONTROL,),
+            figures=tuple(curve_figure(results, model, metric) for metric in Metric),
+        )
+        for position, model in enumerate(tuned_models(results))
+    ]
+
+
+def curve_figure(results: TuningResults, model: Model, metric: Metric) -> go.Figure:
+    """Both arms, tuned (solid, filled) and untuned (dotted, open): means and spread over seeds."""
+    curves = group_curves(results.study, model, metric)
+    if not curves:
+        return empty_figure("No curve of this metric has been fitted.")
+    order = sorted(curves, key=lambda key: (not key[0].startswith("SE"), key[0], list(Tuning).index(key[1])))
+    traces = [_curve_trace(arm, group, curves[arm, group]) for arm, group in order]
+    scales = [point.scale for curve in curves.values() for point in curve.points]
+    return figure(traces, scale_axis(scales), titled(METRIC_TITLES[metric], tickformat=".4~f", nticks=7))
+
+
+def _curve_trace(arm: str, group: Tuning, curve: Curve) -> go.Scatter:
+    kind = arm[:2]
+    spreads = ["one seed" if p.std is None else f"± {p.std:.2g} over {p.seeds} seeds" for p in curve.points]
+    return go.Scatter(
+        name=f"{arm} {group}",
+        x=np.array([point.x for point in curve.points]),
+        y=np.array([point.mean for point in curve.points]),
+        error_y={"type": "data", "array": [point.std or 0.0 for point in curve.points], "thickness": 1.2, "width": 4},
+        mode="lines+markers",
+        line={"color": ARM_COLORS[kind], "dash": GROUP_DASHES[group], "width": 2},
+        marker={"symbol": ARM_SYMBOLS[kind] + GROUP_SUFFIXES[group], "size": 9, "line": {"width": 2}},
+        text=[
+            f"{spread}<br>trials {', '.join(plot_text(each) for each in point.trial_ids)}"
+            for spread, point in zip(spreads, curve.points, strict=True)
+        ],
+        hovertemplate=f"{arm} {group}, scale %{{x:g}}×: %{{y:.5f}}<br>%{{text}}<extra></extra>",
+    )
+
+
+def winners_panel(results: TuningResults) -> Panel:
+    """The chosen value of each setting against scale."""
+    winners = [sample for sample in results.samples if sample.winner]
+    figures = tuple(winners_figure(winners, setting) for setting in Setting)
+    return Panel("winners", "What the search chose, against scale", (SETTING_CONTROL,), figures)
+
+
+def winners_figure(winners: Sequence[Sample], setting: Setting) -> go.Figure:
+    """A line per family and arm; single-embedding filled and solid, multi-embedding open and dashed."""
+    if not winners:
+        return empty_figure("No cell has a winner.")
+    colors = {model: _color(place) for place, model in enumerate(dict.fromkeys(each.model for each in winners))}
+    by_line = grouped(((each.model, each.arm), each) for each in winners)
+    traces = []
+    for (model, arm), line in by_line.items():
+        single = arm == "SE"
+        ordered = sorted(line, key=lambda each: (each.scale, each.num_sets))
+        traces.append(
+            go.Scatter(
+                name=f"{plot_text(model_title(model))} {arm}",
+                x=np.array([each.scale for each in ordered]),
+                y=np.array([getattr(each, setting.value) for each in ordered]),
+                mode="lines+markers",
+                line={"color": colors[model], "dash": "solid" if single else "dash", "width": 1.5},
+                marker={"symbol": "circle" if single else "diamond-open", "size": 9, "line": {"width": 2}},
+                text=[_sample_text(each) for each in ordered],
+                hovertemplate="%{text}<extra></extra>",
+            )
+        )
+    return figure(traces, scale_axis(each.scale for each in winners), _setting_axis(setting, winners))
+
+
+def sample_panels(results: TuningResults) -> list[Panel]:
+    """Valid AUC against each setting, one panel per family and variant."""
+    return [
+        Panel(
+            name=f"samples-{position}",
+            title=model_title(model),
+            controls=(SETTING_CONTROL,),
+            figures=tuple(
+                samples_figure([each for each in results.samples if each.model == model], setting)
+                for setting in Setting
+            ),
+        )
+        for position, model in enumerate(tuned_models(results))
+    ]
+
+
+def samples_figure(samples: Sequence[Sample], setting: Setting) -> go.Figure:
+    """A colour per cell; the winner is a star, stopped samples are open; samples without a valid AUC are not drawn."""
+    drawn = [sample for sample in samples if sample.valid_auc is not None]
+    if not drawn:
+        return empty_figure("No sample has a valid AUC.")
+    by_cell = grouped((sample.cell, sample) for sample in drawn)
+    traces = [_cell_trace(place, cell, setting) for place, cell in enumerate(by_cell.values())]
+    return figure(traces, _setting_axis(setting, drawn), titled("best valid AUC", tickformat=".4~f", nticks=7))
+
+
+def _cell_trace(place: int, samples: list[Sample], setting: Setting) -> go.Scatter:
+    return go.Scatter(
+        name=plot_text(samples[0].place),
+        x=np.array([getattr(each, setting.value) for each in samples]),
+        y=np.array([each.valid_auc for each in samples]),
+        mode="markers",
+        marker={
+            "color": _color(place),
+            "symbol": [WINNER_SYMBOL if each.winner else LOSER_SYMBOLS.get(each.ending, "x") for each in samples],
+            "size": [15 if each.winner else 8 for each in samples],
+            "line": {"width": 1.5, "color": _color(place)},
+        },
+        text=[_sample_text(each) for each in samples],
+        hovertemplate="%{text}<extra></extra>",
+    )
+
+
+def _color(place: int) -> str:
+    return FAMILY_COLORS[place % len(FAMILY_COLORS)]
+
+
+def _sample_text(sample: Sample) -> str:
+    values = "<br>".join(f"{title} {getattr(sample, each.value):.3g}" for each, title in SETTING_TITLES.items())
+    auc = "no valid AUC" if sample.valid_auc is None else f"valid AUC {sample.valid_auc:.5f}"
+    return f"{plot_text(sample.family)} {sample.place}, sample {sample.sample}, {sample.ending}<br>{auc}<br>{values}"
+
+
+def _setting_axis(setting: Setting, samples: Sequence[Sample]) -> dict[str, object]:
+    """Logarithmic for what is searched by its order of magnitude."""
+    values = [getattr(sample, setting.value) for sample in samples]
+    title = SETTING_TITLES[setting]
+    if setting is Setting.DROPOUT or min(values) <= 0:
+        return titled(title, rangemode="tozero")
+    if setting is Setting.LEARNING_RATE:
+        return size_axis(title, values) | {"type": "log"}
+    return titled(title, type="log", dtick=1, tickformat=".0e")

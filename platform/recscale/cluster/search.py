@@ -1,0 +1,74 @@
+"""The search of a tuning study: every cell's settings, one cell after the other, each on the whole cluster."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from recscale.cluster.launch import LaunchOptions, cluster_of, plan_trials
+from recscale.cluster.tuning import SampleRuns, search_cell
+from recscale.data.reader import Dataset
+from recscale.errors import ConfigError, TrialError
+from recscale.study.grid import Grid, ResolvedGrid, resolve
+from recscale.study.ledger import Ledger, tuned_settings, write_samples
+from recscale.study.plan import Plan
+from recscale.study.progress import Progress
+from recscale.study.search import SearchCell, SearchOptions, check_search
+from recscale.study.search_text import search_text, winners_text
+from recscale.study.study import check_name
+from recscale.study.tuned import TunedSettings, write_tuned
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to."""
+
+    tuned: TunedSettings
+    """The settings that won, of the cells that have some."""
+    missing: int
+    """Samples without an outcome: not run yet, or failed."""
+
+
+def search(name: str, dataset: Dataset, grid: Grid, options: SearchOptions, how: LaunchOptions) -> Found:
+    """Tunes every cell of the grid, going on from its ledger; with `how.plan`, only prints what there is to do.
+
+    Raises ConfigError where the search cannot be, TrialError where not one sample finishes.
+    """
+    check_name(name)
+    if grid.axes:
+        names = ", ".join(axis.field for axis in grid.axes)
+        raise ConfigError(f"got the axes {names}, but a search tunes family x scale x sets; run one study per value")
+    resolved = resolve(grid, dataset.manifest.fingerprint)
+    specs = tuple(dict.fromkeys(replace(spec, seed=options.search_seed) for spec in resolved.trials))
+    check_search(options, grid.seeds, specs)
+    folder = how.storage.absolute() / name
+    with cluster_of(how) as info:
+        plan, share = plan_trials(ResolvedGrid(specs, resolved.refused), dataset, how, info)
+        ledgers = [Ledger(folder, SearchCell(trial.spec, options)) for trial in plan.trials]
+        print(search_text(ledgers, plan), flush=True)
+        if not how.plan:
+            _search_all(ledgers, plan, SampleRuns(str(dataset.ref().path), share, plan.slots, how.max_retries))
+    found = Found(tuned_settings(ledgers), sum(len(ledger.missing()) for ledger in ledgers))
+    if not how.plan:
+        _write(ledgers, found)
+    return found
+
+
+def _search_all(ledgers: Sequence[Ledger], plan: Plan, runs: SampleRuns) -> None:
+    planned = {
+        ledger.sample_id(number): trial.seconds
+        for ledger, trial in zip(ledgers, plan.trials, strict=True)
+        for number in ledger.missing()
+    }
+    done = sum(len(ledger.done()) for ledger in ledgers)
+    with Progress(planned, done, plan.slots, unit="sample") as progress:
+        for ledger in ledgers:
+            search_cell(ledger, runs, progress)
+
+
+def _write(ledgers: Sequence[Ledger], found: Found) -> None:
+    """Says and keeps what was found."""
+    print(winners_text(ledgers), flush=True)
+    study_folder = ledgers[0].folder.parent.parent
+    write_samples(study_folder, ledgers)
+    if not found.tuned.cells:
+        raise TrialError(f"no sample of any cell finished, so nothing is tuned; the samples are in {study_folder}")
+    write_tuned(study_folder, found.tuned)

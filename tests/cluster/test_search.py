@@ -1,0 +1,76 @@
+"""A study's search before it starts: what it refuses, and its plan."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from recscale.cluster.launch import LaunchOptions
+from recscale.cluster.search import search
+from recscale.data.reader import Dataset
+from recscale.errors import ConfigError
+from recscale.records import ModelSettings, TrainSpec, Variant
+from recscale.study.grid import Axis, Grid
+from recscale.study.search import SearchOptions
+
+GRID = Grid(
+    families=("dnn",),
+    scales=(1, 2),
+    sets=("1", "scale"),
+    seeds=2,
+    variant=Variant.FAIR,
+    base_dim=4,
+    model=ModelSettings(hidden_sizes=(8,)),
+    train=TrainSpec(batch_size=256, max_epochs=1),
+)
+
+
+@pytest.fixture
+def how(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LaunchOptions:
+    """A plan on this machine."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    return LaunchOptions(storage=tmp_path / "runs", plan=True)
+
+
+def test_a_plan_names_every_cell_and_writes_nothing(
+    small_dataset: Dataset, how: LaunchOptions, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = search("tune", small_dataset, GRID, SearchOptions(samples=5), how)
+    assert (found.missing, found.tuned.cells) == (15, ())
+    shown = capsys.readouterr().out.splitlines()
+    assert [line.split()[1:6] for line in shown[1:4]] == [
+        ["dnn", "1", "1", "5", "0"],
+        ["dnn", "2", "1", "5", "0"],
+        ["dnn", "2", "2", "5", "0"],
+    ]
+    assert shown[4].startswith("3 cells to tune, 15 samples, 0 done; ")
+    assert not how.storage.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "grid", "options", "message"),
+    [
+        ("a/b", GRID, SearchOptions(), "study name 'a/b' cannot be used"),
+        ("tune", GRID, SearchOptions(samples=0), "samples is 0, expected at least 1"),
+        ("tune", replace(GRID, seeds=0), SearchOptions(), "seeds is 0, expected at least 1"),
+        ("tune", replace(GRID, seeds=2000), SearchOptions(), "search_seed is 1000, expected at least 2000"),
+        (
+            "tune",
+            replace(GRID, axes=(Axis("cross_layers", ("1", "2")),)),
+            SearchOptions(),
+            "got the axes cross_layers, but a search tunes family x scale x sets",
+        ),
+        (
+            "tune",
+            replace(GRID, train=TrainSpec(learning_rate=0.5)),
+            SearchOptions(),
+            "learning_rate is 0.5, outside learning_rate_range 0.0001 0.01",
+        ),
+    ],
+)
+def test_what_cannot_be_searched_is_refused_before_anything_starts(
+    name: str, grid: Grid, options: SearchOptions, message: str, small_dataset: Dataset, how: LaunchOptions
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        search(name, small_dataset, grid, options, replace(how, plan=False))
+    assert not how.storage.exists()
