@@ -7,7 +7,7 @@ from statistics import fmean, stdev
 from dashboards.results import StudyResults, Trial
 from dashboards.tables import Model, grouped, models, trials_of
 from recscale.curves.curve import Observation
-from recscale.curves.differences import Difference, difference
+from recscale.curves.differences import Difference, Trend, difference
 from recscale.curves.verdict import Better, comparison_words
 
 USUAL = {"sharing": "separate", "combination": "mean_features", "penalty": "none", "penalty_weight": "None"}
@@ -22,7 +22,13 @@ WORDS = {
     "spectrum_flattening": "spectrum flattened",
     "orthogonality": "orthogonal blocks",
 }
-BASELINES = {"SE": "SE", "ME": "ME"}
+BASELINES = ("SE", "ME")
+STANDING = {
+    Trend.RISES: "better than SE",
+    Trend.FALLS: "worse than SE",
+    Trend.WITHIN_NOISE: "not told apart from SE",
+    Trend.ONE_SEED: "one seed against SE",
+}
 
 
 @dataclass(frozen=True)
@@ -88,14 +94,13 @@ def variant_name(trial: Trial) -> str:
     return " + ".join([*(["SE"] if trial.arm == "SE" else []), *words])
 
 
-def sentences(row: VariantRow) -> str:
-    """What the seeds say about a variant, in one sentence that claims no more than they show."""
-    parts = [
-        comparison_words(change, Better.HIGHER, reference)
-        for change, reference in ((row.to_multi, "ME"), (row.to_single, "SE"))
-        if change
-    ]
-    return "; ".join(parts) or "nothing to compare with at this scale"
+def verdict_words(row: VariantRow) -> str:
+    """What the seeds say about a variant against what it was changed from, and no more; then where it stands to SE."""
+    to_single = row.to_single and comparison_words(row.to_single, Better.HIGHER, "SE")
+    if row.num_sets == 1 or row.to_multi is None:
+        return to_single or "nothing to compare with at this scale"
+    standing = f"; {STANDING[row.to_single.trend]}" if row.to_single else ""
+    return comparison_words(row.to_multi, Better.HIGHER, "ME") + standing
 
 
 def _other_settings(trial: Trial) -> tuple[tuple[str, str], ...]:
@@ -106,7 +111,7 @@ def _rows(trials: Iterable[Trial]) -> list[VariantRow]:
     """One row per variant and number of sets, baselines first."""
     cells = grouped(((variant_name(trial), trial.num_sets), trial) for trial in trials)
     single = cells.get(("SE", 1), [])
-    order = sorted(cells, key=lambda key: list(BASELINES).index(key[0]) if key[0] in BASELINES else len(BASELINES))
+    order = sorted(cells, key=lambda key: BASELINES.index(key[0]) if key[0] in BASELINES else len(BASELINES))
     return [_row(name, sets, cells[name, sets], _multi(cells, sets), single) for name, sets in order]
 
 

@@ -3,16 +3,16 @@
 from pathlib import Path
 
 from dashboards.ablation_figures import REFERENCE_CONTROL, ablation_panels, comparison_title, scale_control
-from dashboards.ablation_tables import Comparison, VariantRow, comparisons, sentences
+from dashboards.ablation_tables import Comparison, VariantRow, comparisons, verdict_words
 from dashboards.page import Panel, controls_html, number, page_html, panels_html, section_html, text
 from dashboards.results import StudyResults, load_results
 from dashboards.sections import NOTHING_FINISHED, closing_sections, header_html
 from recscale.curves.differences import Difference
 
 HOW_TO_READ = {
-    "verdict": "Each line compares one variant with plain multi-embedding (ME) and with single-embedding (SE) at the "
-    "same scale, by 90 % intervals over seeds. One comparison in ten looks clear by chance alone: a difference that "
-    "matters also shows at another scale, or with more seeds.",
+    "verdict": "Each line compares the test AUC of one variant with that of plain multi-embedding (ME), or with "
+    "single-embedding (SE) where SE was changed, at the same scale and by 90 % intervals over seeds. One comparison in "
+    "ten looks clear by chance alone: a difference that matters also shows at another scale, or with more seeds.",
     "variants": "One interaction: all sets share the interaction's parameters. One set of tables: all interactions "
     "read the same table of the whole budget. Mean of logits: every set is scored by itself. Concatenation: the head "
     "reads the sets side by side. Patterns aligned: a penalty makes the sets weigh pairs of fields alike. Subspaces "
@@ -48,16 +48,17 @@ def ablation_html(results: StudyResults) -> str:
 
 
 def _verdicts(found: list[Comparison]) -> str:
-    """A card per family and scale, a line per variant."""
+    """A card per family and scale, a line per variant; SE is what the others are held against."""
+    lines = {each: "".join(_verdict(row) for row in each.rows if row.name != "SE") for each in found}
     cards = "".join(
-        f'<div class="card"><h3>{text(_title(each))}</h3><ul>{"".join(map(_verdict, each.rows))}</ul></div>'
+        f'<div class="card"><h3>{text(_title(each))}</h3><ul>{lines[each] or "<li>SE alone</li>"}</ul></div>'
         for each in found
     )
     return f'<div class="cards">{cards}</div><p class="how">{text(HOW_TO_READ["verdict"])}</p>'
 
 
 def _verdict(row: VariantRow) -> str:
-    return f"<li><b>{text(row.name)}</b>: {text(sentences(row))}</li>"
+    return f"<li><b>{text(row.name)}</b>: {text(verdict_words(row))}</li>"
 
 
 def _variants(found: list[Comparison]) -> tuple[str, list[Panel]]:

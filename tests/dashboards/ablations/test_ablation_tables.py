@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from dashboards.ablation_tables import comparisons, sentences, variant_name
+from dashboards.ablation_tables import comparisons, variant_name, verdict_words
 from dashboards.results import Trial
 from recscale.curves.differences import Trend
 
@@ -58,18 +58,20 @@ def test_differences_are_those_of_the_seeds_with_welchs_interval(ablation_result
 def test_a_large_effect_is_clear_and_none_is_within_noise(ablation_results):
     assert _row(ablation_results, "one interaction").to_multi.trend is Trend.FALLS
     assert _row(ablation_results, "mean of logits").to_multi.trend is Trend.RISES
-    assert "worse than ME by 0.0016 [" in sentences(_row(ablation_results, "one interaction"))
-    assert "better than SE by 0.00" in sentences(_row(ablation_results, "mean of logits"))
+    assert "worse than ME by 0.0016 [" in verdict_words(_row(ablation_results, "one interaction"))
+    assert verdict_words(_row(ablation_results, "mean of logits")).endswith("; better than SE")
+    assert verdict_words(_row(ablation_results, "ME")).startswith("better than SE by 0.0")
+    assert verdict_words(_row(ablation_results, "SE + spectrum flattened")).startswith("better than SE by 0.0")
 
 
 def test_a_sentence_claims_no_more_than_the_seeds_show(ablation_results):
     same = replace(ablation_results, trials=tuple(replace(t, test_auc=0.7 + t.seed) for t in ablation_results.finished))
-    words = sentences(_row(same, "concatenation"))
-    assert words.count("within seed noise with 3 and 3 seeds") == 2
+    words = verdict_words(_row(same, "concatenation"))
+    assert words.endswith("against ME: within seed noise with 3 and 3 seeds; not told apart from SE")
     assert "better" not in words
     assert "worse" not in words
     one = replace(ablation_results, trials=tuple(t for t in ablation_results.finished if t.seed == 0))
-    assert "1 against 1 seeds give no interval, add seeds" in sentences(_row(one, "concatenation"))
+    assert "1 against 1 seeds give no interval, add seeds" in verdict_words(_row(one, "concatenation"))
 
 
 def test_collapse_and_diversity_are_means_over_seeds(ablation_results):
@@ -124,4 +126,4 @@ def test_without_multi_embedding_nothing_is_compared_with_it(ablation_results):
     single = tuple(trial for trial in ablation_results.finished if trial.arm == "SE")
     found = comparisons(replace(ablation_results, trials=single))
     assert {row.to_multi for each in found for row in each.rows} == {None}
-    assert sentences(found[0].rows[0]) == "nothing to compare with at this scale"
+    assert verdict_words(found[0].rows[0]) == "nothing to compare with at this scale"
