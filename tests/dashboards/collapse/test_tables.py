@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from scipy import stats
 
-from dashboards.collapse_results import labels_of, load_collapse, plain_labels, regularized_pairs, unpenalized
+from dashboards.collapse_results import labels, labels_of, load_collapse, plain_labels, regularized_pairs, unpenalized
 from dashboards.evidence_tables import (
     BlockChoice,
     along_training,
@@ -21,7 +21,7 @@ from dashboards.evidence_tables import (
 from dashboards.toy_tables import Push, dims, push_lines, toy_curves
 from recscale.errors import DataError
 
-WITH = "dcnv2 penalty=orthogonality penalty_weight=0.0001"
+WITH = "dcnv2 + orthogonality"
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,18 @@ def test_labels_name_what_differs_within_a_family_and_no_setting_that_is_none(co
 
 
 def test_a_penalty_is_taken_out_of_a_label_with_its_weight_alone():
-    assert unpenalized("dcnv2 learning_rate=0.1 penalty=orthogonality penalty_weight=1") == "dcnv2 learning_rate=0.1"
+    assert unpenalized("dcnv2 learning_rate=0.1 + orthogonality 1") == "dcnv2 learning_rate=0.1"
+
+
+def test_the_weight_is_named_where_there_are_several(collapse):
+    weighted = replace(collapse.study.trials[-1], trial_id="other", family="dcnv2")
+    settings = dict(weighted.further) | {"penalty_weight": "0.01"}
+    weighted = replace(weighted, further=tuple(settings.items()))
+    plain = tuple(replace(trial, family=unpenalized(trial.family)) for trial in collapse.study.trials)
+    names = labels((*plain, weighted))
+    assert names["other"] == "dcnv2 + orthogonality 0.01"
+    assert names[plain[0].trial_id] == "dcnv2"
+    assert "dcnv2 + orthogonality 0.0001" in names.values()
 
 
 def test_only_the_trials_must_be_there(collapse_folder, tmp_path):

@@ -38,14 +38,14 @@ def test_trained_against_random(collapse):
 
 def test_what_fields_show_to_each_other(collapse):
     words = blocks_words(collapse)
-    assert "dcnv2 at scale 2× rises (rank correlation +1.00) along i and shows no clear order" in words
+    assert "dcnv2 at scale 2× rises (+1.00) along i and shows no clear order (+0.00) along j (5 fields)" in words
     assert "dnn" not in words
     turned = changed(
         collapse,
         "sub_embeddings",
         lambda row: replace(row, table_information_abundance=-row.table_information_abundance),
     )
-    assert "falls (rank correlation -1.00) along i" in blocks_words(turned)
+    assert "falls (-1.00) along i" in blocks_words(turned)
     assert "No single-embedding trial has sub-embeddings" in blocks_words(replace(collapse, sub_embeddings=()))
 
 
@@ -58,7 +58,7 @@ def test_toy(collapse):
 
 def test_regularizer(collapse):
     words = regularizer_words(collapse)
-    assert words.startswith("At scale 2×, dcnv2 penalty=orthogonality penalty_weight=0.0001 against dcnv2:")
+    assert words.startswith("At scale 2×, dcnv2 + orthogonality against dcnv2:")
     assert "IA / K is higher, 0.601 against 0.501" in words
     assert "test AUC is 0.7402 against 0.7402, within seed noise (2 seeds each)" in words
     plain = with_trials(collapse, lambda trial: replace(trial, family=trial.family.split(" ")[0]))
@@ -69,7 +69,7 @@ def test_families(collapse):
     words = families_words(collapse)
     assert "dcnv2 from 1× to 2×: test AUC rises from 0.7202 to 0.7402, IA / K falls from 0.551 to 0.501" in words
     assert "dnn from 1× to 2×: test AUC falls from 0.6902 to 0.6802" in words
-    assert "penalty" not in words
+    assert "+ orthogonality" not in words
 
 
 @pytest.mark.parametrize("words", [families_words, regularizer_words, trained_words])
