@@ -57,8 +57,10 @@ HOW_TO_READ = {
     "directions only. Look whether the vermillion line falls below the blue one, and whether the push along those 3 "
     "directions is stronger than along any other. Thin lines are single seeds.",
     "regularizer": "The regulariser makes the blocks between fields scaled rotations, so that they cannot collapse "
-    "what they show. If collapse alone held quality back, AUC would rise with IA / K. The last figure shows training "
-    "from left to right: a path that bends down on its right end over-fits. Filled markers were tested.",
+    "what they show. If collapse alone held quality back, AUC would rise with IA / K, in the last figure to the upper "
+    "right.",
+    "losses": "A path per trial, an evaluation per marker; training goes from left to right, since the train loss "
+    "falls. A path that bends down on its right end over-fits. The weights of the filled marker were tested.",
     "families": "If IA / K decided quality, the family with the higher line on the left would also have the higher "
     "line on the right. Dashed: multi-embedding.",
 }
@@ -159,10 +161,29 @@ def _regularizer(results: CollapseResults) -> Section:
             (),
             (path_figure(paths, colors, (ABUNDANCE["ia_ratio_mean"], "test AUC")),),
         ),
-        losses,
+    ]
+    body = panels_html(panels, HOW_TO_READ["regularizer"])
+    body += controls_html(losses.controls) + panels_html([losses], HOW_TO_READ["losses"])
+    return _section(title, regularizer_words(results), "", [])
+    compared = list(dict.fromkeys(label for pair in pairs for label in pair))
+    colors = label_colors(compared)
+    trials = [t for t in results.study.finished if t.family in compared]
+    arms = {trial.arm for trial in trials if trial.family in {label for _, label in pairs}}
+    trials = tuple(trial for trial in trials if trial.arm in arms)
+    paths = {(label, arm): path(trials, label, arm, "ia_ratio_mean", "test_auc") for label in compared for arm in arms}
+    losses = _loss_panel(results, compared, arms)
+    panels = [
+        _over_scales_panel("regularizer-ia", "IA / K against scale: does it rise?", trials, "ia_ratio_mean", colors),
+        _over_scales_panel("regularizer-auc", "Test AUC against scale: does it follow?", trials, "test_auc", colors),
+        Panel(
+            "regularizer-path",
+            "Test AUC against IA / K, by scale",
+            (),
+            (path_figure(paths, colors, (ABUNDANCE["ia_ratio_mean"], "test AUC")),),
+        ),
     ]
     body = controls_html(losses.controls) + panels_html(panels, HOW_TO_READ["regularizer"])
-    return _section(title, regularizer_words(results), body, panels)
+    return _section(title, regularizer_words(results), body, [*panels, losses])
 
 
 def _loss_panel(results: CollapseResults, compared: list[str], arms: set[str]) -> Panel:
@@ -170,7 +191,7 @@ def _loss_panel(results: CollapseResults, compared: list[str], arms: set[str]) -
     colors = label_colors(compared)
     runs = [looks for label in compared for looks in along_training(results, label).values() if looks[0].arm in arms]
     scales = sorted({looks[0].scale for looks in runs}, reverse=True)
-    control = Control("loss-scale", "Scale of the last figure", ControlKind.BUTTONS, tuple(f"{s:g}×" for s in scales))
+    control = Control("loss-scale", "Scale", ControlKind.BUTTONS, tuple(f"{s:g}×" for s in scales))
     title = "Valid AUC against train loss: where does it over-fit?"
     if not scales:
         return Panel("losses", title, (), (loss_figure([], colors),))

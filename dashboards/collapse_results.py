@@ -155,27 +155,30 @@ def with_labels(results: CollapseResults) -> CollapseResults:
 
 
 def labels(trials: tuple[Trial, ...]) -> dict[str, str]:
-    """By trial: its family, and those of its settings that differ within the family; one that is none is not named."""
+    """By trial: its family, those of its settings that differ within the family, and its penalty after a plus.
+
+    A setting that is none is not named, nor is the weight of a penalty that the family has with one weight only.
+    """
     seen: dict[tuple[str, str], set[str]] = {}
     for trial in trials:
         for name, value in trial.further:
             seen.setdefault((trial.family, name), set()).add(value)
-    return {
-        trial.trial_id: " ".join(
-            [trial.family]
-            + [f"{name}={value}" for name, value in trial.further if value not in UNSET and _differs(seen, trial, name)]
-        )
-        for trial in trials
-    }
+    return {trial.trial_id: _label(trial, seen) for trial in trials}
 
 
-def _differs(seen: dict[tuple[str, str], set[str]], trial: Trial, name: str) -> bool:
-    return len(seen[trial.family, name]) > 1
+def _label(trial: Trial, seen: dict[tuple[str, str], set[str]]) -> str:
+    named = {name: value for name, value in trial.further if value not in UNSET and len(seen[trial.family, name]) > 1}
+    penalty, weight = named.pop("penalty", ""), named.pop("penalty_weight", "")
+    words = [trial.family, *(f"{name}={value}" for name, value in named.items())]
+    weights = {value for value in seen.get((trial.family, "penalty_weight"), ()) if value not in UNSET}
+    if penalty:
+        words += ["+", penalty, *([weight] if len(weights) > 1 else [])]
+    return " ".join(words)
 
 
 def unpenalized(label: str) -> str:
     """The label without its penalty."""
-    return " ".join(word for word in label.split(" ") if not word.startswith(("penalty=", "penalty_weight=")))
+    return label.partition(" + ")[0]
 
 
 def labels_of(results: CollapseResults) -> list[str]:
@@ -194,5 +197,5 @@ def regularized_pairs(results: CollapseResults) -> list[tuple[str, str]]:
     return [
         (unpenalized(label), label)
         for label in known
-        if "penalty=orthogonality" in label.split(" ") and unpenalized(label) in known
+        if label.startswith(f"{unpenalized(label)} + orthogonality") and unpenalized(label) in known
     ]

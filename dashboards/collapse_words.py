@@ -85,7 +85,7 @@ def blocks_words(results: CollapseResults) -> str:
     parts = [_block_words(results, group[0]) for group in largest.values()]
     if not parts:
         return "No single-embedding trial has sub-embeddings: they need a family with blocks between fields."
-    return f"With fields in order of IA(E_i), the mean of IA(E_i→j): {'; '.join(parts)}."
+    return f"With fields in order of IA(Eᵢ), the mean of IA(Eᵢ→ⱼ), by rank correlation: {'; '.join(parts)}."
 
 
 def _block_words(results: CollapseResults, choice: BlockChoice) -> str:
@@ -99,11 +99,9 @@ def _block_words(results: CollapseResults, choice: BlockChoice) -> str:
 def _order_words(own: tuple[float, ...], marginal: list[float]) -> str:
     found = order(own, marginal)
     if found is None:
-        return "has no order"
-    size = f"(rank correlation {found.correlation:+.2f})"
-    if not found.sure:
-        return f"shows no clear order {size}"
-    return f"{'rises' if found.correlation > 0 else 'falls'} {size}"
+        return "cannot be ranked"
+    verb = ("rises" if found.correlation > 0 else "falls") if found.sure else "shows no clear order"
+    return f"{verb} ({found.correlation:+.2f})"
 
 
 def toy_words(looks: tuple[ToyLook, ...]) -> str:

@@ -241,7 +241,7 @@ def loss_figure(runs: list[list[Look]], colors: dict[str, str]) -> go.Figure:
     _name_once(traces)
     return figure(
         traces,
-        titled("train loss since the look before (nats), falling to the right", autorange="reversed", nticks=6),
+        titled("train loss (nats), axis reversed", autorange="reversed", nticks=6),
         titled("valid AUC", tickformat=".4~f", nticks=7),
     )
 

@@ -14,15 +14,15 @@ MOMENT_CONTROL = Control("toy-moment", "Gradient at", ControlKind.BUTTONS, ("the
 SIZE_COLORS = (VERMILLION, BLUE)
 SIZE_DASHES = ("solid", "dash")
 PUSH_TITLES = {
-    Push.ALPHA: "α: does the small field's residual point harder?",
-    Push.SPECTRUM: "s: how steep is the other field's spectrum?",
-    Push.PRODUCT: "α·s: along which directions is E₁ pushed?",
-    Push.ENERGY: "What part of E₁ lies along those directions?",
+    Push.ALPHA: "α: how hard do residuals pull along each direction?",
+    Push.SPECTRUM: "s: how long are those directions in the other table?",
+    Push.PRODUCT: "α·s: along which directions is E₁ pushed most?",
+    Push.ENERGY: "How much of E₁ lies along each direction?",
 }
 PUSH_AXES = {
-    Push.ALPHA: "α, root mean square over the ids of field 1",
+    Push.ALPHA: "α, RMS over the ids of field 1",
     Push.SPECTRUM: "singular value s",
-    Push.PRODUCT: "α·s, length of the gradient along it",
+    Push.PRODUCT: "α·s, RMS over the ids of field 1",
     Push.ENERGY: "share of E₁'s squared norm",
 }
 
@@ -84,7 +84,7 @@ def push_figure(lines: list[PushLine], push: Push) -> go.Figure:
     traces = [_push_trace(line, position) for position, line in enumerate(lines)]
     return figure(
         traces,
-        titled("direction v of the other field's table, k", nticks=8),
+        titled("k, direction v of the other field's table", nticks=8),
         titled(PUSH_AXES[push], rangemode="tozero"),
     )
 

@@ -1,0 +1,114 @@
+"""The collapse page: every section with its sentence, whatever is missing, drawn in a real browser."""
+
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dashboards.collapse import collapse_html, write_collapse_report
+from dashboards.pages import PAGES
+
+ROOT = Path(__file__).parents[3]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+ARGUMENTS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+DRAWN = """[...document.querySelectorAll('.plot')].every((div) => div.querySelector('.main-svg')
+    && div._fullData.length && div._fullData.every((trace) => trace.x.length && trace.y.length))"""
+WAIT = """new Promise((resolve) => {
+    const look = () => (CONDITION) ? resolve() : requestAnimationFrame(look);
+    look();
+})"""
+OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
+MARGINAL = "Array.from(document.getElementById('marginals')._fullData[0].y)"
+PUSH = "Array.from(document.getElementById('toy-alpha')._fullData[1].y)"
+
+
+def test_every_section_opens_with_what_was_found(collapse):
+    page = collapse_html(collapse)
+    assert page.count('<p class="found">') == 6
+    for title in ("Spectra", "Information abundance", "Evidence I:", "Evidence II:", "Evidence III:", "Evidence IV:"):
+        assert f"<h2>{title}" in page
+    assert "<h2>Every trial</h2>" in page
+    assert "<script>alert" not in page
+
+
+def test_missing_tables_are_said_in_a_sentence(collapse):
+    study = replace(collapse.study, spectra=None, provenance=())
+    bare = collapse_html(replace(collapse, study=study, looks=None, sub_embeddings=None, toy=None))
+    for sentence in (
+        "spectra.parquet has not",
+        "training.parquet has no",
+        "No single-embedding trial has sub-",
+        "toy.parquet has not",
+    ):
+        assert sentence in bare
+    assert bare.count('<p class="found">') == 6
+
+
+def test_a_study_with_nothing_finished_shows_the_toy_alone(collapse):
+    study = replace(collapse.study, trials=tuple(replace(trial, status="missing") for trial in collapse.study.trials))
+    page = collapse_html(replace(collapse, study=study))
+    assert "No trial of this study has finished yet" in page
+    assert page.count('<p class="found">') == 1
+    assert 'id="toy"' in page
+
+
+def test_a_study_of_one_family_and_one_trial_is_drawn(collapse):
+    study = replace(collapse.study, trials=collapse.study.trials[:1])
+    page = collapse_html(replace(collapse, study=study))
+    assert 'id="families-auc"' in page
+    assert "No family has single-embedding trials at two scales." in page
+
+
+def test_the_recipe_has_its_page(collapse_folder, tmp_path):
+    folder = shutil.copytree(collapse_folder, tmp_path / "study")
+    assert PAGES["collapse"](folder) == folder / "report.html"
+    assert (folder / "report.html").stat().st_size < 6_000_000
+
+
+def test_the_page_imports_neither_torch_nor_ray_nor_mlflow():
+    code = "import sys, dashboards.collapse; print(*{'torch', 'ray', 'mlflow'} & set(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert answer.stdout.strip() == ""
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    if CHROMIUM is None:
+        pytest.skip("no Chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1440, "light")])
+def test_the_page_is_drawn_fits_and_follows_its_choices(width, theme, browser, collapse_folder, tmp_path):
+    address = write_collapse_report(shutil.copytree(collapse_folder, tmp_path / "study")).as_uri()
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
+    page, complaints, requests = context.new_page(), [], []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: (complaints.append("dialog"), dialog.dismiss()))
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(address)
+    page.evaluate(WAIT.replace("CONDITION", DRAWN))
+    assert page.evaluate(OVERFLOW) <= 0
+    before = page.evaluate(MARGINAL)
+    assert before == pytest.approx([1.04, 2.04, 3.04, 4.04, 5.04])
+    page.get_by_label("Family, scale and set").select_option(label="dcnv2, scale 2×, set 2 of 2")
+    page.evaluate(WAIT.replace("CONDITION", f"{MARGINAL}[0] !== {before[0]}"))
+    assert page.evaluate(MARGINAL) == pytest.approx([value + 0.5 for value in before])
+    assert len(page.evaluate(PUSH)) == 5
+    page.locator('input[data-control="toy-dim"]').nth(1).check(force=True)
+    page.evaluate(WAIT.replace("CONDITION", f"{PUSH}.length === 10"))
+    assert page.evaluate(OVERFLOW) <= 0
+    assert complaints == []
+    assert {url for url in requests if not url.startswith("data:")} == {address}
+    context.close()
