@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from recscale.errors import ConfigError
-from recscale.records import TrialSpec
+from recscale.records import TrialSpec, canonical_json, from_json, to_plain
 from recscale.study.grid import Axis, Grid, resolve
 
 
@@ -20,6 +20,14 @@ def test_base_point_is_shared_by_both_arms(grid: Grid) -> None:
     assert len(cells) == len(set(cells)) == 2 * 5 * 2
     assert ("dnn", 4.0, 4, 1) in cells
     assert ("dnn", 1.0, 1, 0) in cells
+
+
+def test_a_whole_scale_is_one_trial_however_it_is_written(grid: Grid) -> None:
+    whole = resolve(replace(grid, scales=(1, 2, 4)), "data").trials
+    assert [spec.trial_id for spec in whole] == [spec.trial_id for spec in resolve(grid, "data").trials]
+    assert [from_json(TrialSpec, canonical_json(to_plain(spec)), "a spec").trial_id for spec in whole] == [
+        spec.trial_id for spec in whole
+    ]
 
 
 def test_points_that_do_not_divide_are_refused_by_name(grid: Grid) -> None:
