@@ -5,7 +5,7 @@ trials are skipped, failed ones are tried again, and a larger grid adds only wha
 """
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import _boot  # noqa: F401  isort: skip  (finds the package in a checkout)
 from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, dataset_of, grid_of, parse, study_name
@@ -13,12 +13,18 @@ from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, dataset_of
 from dashboards.scaling import write_study_report
 from recscale.cluster.launch import launch
 from recscale.entry import run_command
+from recscale.errors import ConfigError
 from recscale.records import PAPER_TRAINING, Variant
+from recscale.study.grid import Grid
 
 
 @dataclass(frozen=True)
 class ScalingOptions(GridOptions):
     """Train a grid of families, scales and embedding sets; fit scaling curves; measure embedding collapse."""
+
+    base_seeds: int | None = None
+    """Seeds of the single-embedding cell at scale 1, whose ensembles of M models are the control for M sets. None: as
+    --seeds."""
 
 
 PRESETS = {
@@ -34,12 +40,24 @@ PRESETS = {
 }
 
 
+def grids_of(options: ScalingOptions) -> list[Grid]:
+    """The grid, and one of further seeds of its base."""
+    grid = grid_of(options)
+    if options.base_seeds is None:
+        return [grid]
+    if options.base_seeds < options.seeds:
+        raise ConfigError(
+            f"--base-seeds {options.base_seeds} is fewer than --seeds {options.seeds}; give at least as many"
+        )
+    return [grid, replace(grid, scales=(1,), sets=("1",), seeds=options.base_seeds)]
+
+
 def main() -> int:
     """The command."""
     options = parse(PRESETS, sys.argv[1:], __doc__)
     dataset = dataset_of(options)
     name = study_name("scaling", options, dataset)
-    return launch(name, "scaling", dataset, [grid_of(options)], options.launch, write_study_report)
+    return launch(name, "scaling", dataset, grids_of(options), options.launch, write_study_report)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from recscale.errors import DataError
 from recscale.models.accounting import ModelCost
 from recscale.records import TrialResult, TrialSpec, to_plain
 from recscale.study.curves import judge_families, study_curves
+from recscale.study.evidence import write_evidence
 from recscale.study.files import write_atomic
 from recscale.study.store import TrialStatus
 from recscale.study.study import Study
@@ -81,8 +82,9 @@ def write_results(study: Study) -> tuple[Path, ...]:
     pq.write_table(spectra_table(study, [spec for spec, _ in finished]), sink, compression="zstd")
     write_atomic(folder / "spectra.parquet", sink.getvalue().to_pybytes())
     write_atomic(folder / "provenance.json", _json(dict(study.provenance)))
+    evidence = write_evidence(study, finished)
     names = ("trials.parquet", "trials.csv", "curves.json", "spectra.parquet", "provenance.json")
-    return tuple(folder / name for name in names)
+    return (*(folder / name for name in names), *evidence)
 
 
 def trials_table(study: Study) -> tuple[pa.Table, dict[str, TrialResult]]:
