@@ -1,7 +1,7 @@
 """What a report reads: one study folder, checked once and held as frozen records."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dashboards.evidence import Evidence, load_evidence
 from recscale.curves.curve import Curve
 from recscale.curves.verdict import Verdict
 from recscale.errors import DataError
@@ -65,6 +66,8 @@ class Trial:
     """IA / K of the frequency-weighted tables."""
     weighted_ia_concat_ratio_mean: float | None = None
     """IA / (M*K) of the frequency-weighted concatenated sets."""
+    effective_rank_mean: float | None = None
+    """exp of the entropy of a set's normalised spectrum, mean over fields and sets."""
     set_diversity_mean: float | None = None
     """Diversity of the sets' column spaces; None with one set."""
     samples_per_second: float | None = None
@@ -77,6 +80,13 @@ class Trial:
     """Traceback of a failed trial."""
     further: tuple[tuple[str, str], ...] = ()
     """Any further column of the study, as text."""
+
+    @property
+    def total_params(self) -> int | None:
+        """Table and dense parameters together."""
+        if self.table_params is None or self.dense_params is None:
+            return None
+        return self.table_params + self.dense_params
 
 
 @dataclass(frozen=True)
@@ -135,6 +145,8 @@ class StudyResults:
     """Spectra before training and of the best weights; None where spectra.parquet has not been written."""
     provenance: tuple[tuple[str, str], ...]
     """Name and value of everything known about how the results came to be; empty where unknown."""
+    evidence: Evidence = field(default_factory=Evidence)
+    """What weighs the answer: predictions of quality, equal budgets, ensembles."""
 
     @property
     def finished(self) -> tuple[Trial, ...]:
@@ -163,6 +175,7 @@ def load_results(study_folder: Path) -> StudyResults:
         curves=from_json(StudyCurves, curves.read_bytes(), str(curves)) if curves.is_file() else None,
         spectra=_spectra(spectra) if spectra.is_file() else None,
         provenance=_provenance(provenance) if provenance.is_file() else (),
+        evidence=load_evidence(study_folder),
     )
 
 

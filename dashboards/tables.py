@@ -20,6 +20,7 @@ class Axis(StrEnum):
     SCALE = "scale"
     TABLE_PARAMS = "table_params"
     DENSE_PARAMS = "dense_params"
+    TOTAL_PARAMS = "total_params"
     FLOPS = "flops_per_sample"
 
 

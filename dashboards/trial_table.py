@@ -22,6 +22,7 @@ NUMBER_COLUMNS = (
     ("test_normalized_entropy", "test NE", 6),
     ("ia_ratio_mean", "IA / K", 3),
     ("ia_concat_ratio_mean", "IA / (M·K)", 3),
+    ("effective_rank_mean", "effective rank", 3),
     ("set_diversity_mean", "set diversity", 3),
     ("samples_per_second", "samples per second", 4),
     ("seconds", "seconds", 4),

@@ -1,9 +1,10 @@
 """Multi- against single-embedding at the same budget, whichever way the budget is counted.
 
-Within 1 % of one of its scales, single-embedding is that scale's mean; between them, it is read off the straight line in log x through the two neighbouring means;
-beyond them nothing is said. The difference is a weighted sum of independent means over seeds, so its variance is the
-weighted sum of theirs (the delta method, here exact) and its interval Student's with Welch and Satterthwaite's degrees
-of freedom. The interval holds seed noise only, not how far the true curve bends away from the line between two scales.
+Within 1 % of the size of one of its scales, single-embedding is that scale's mean; between two, it is read off the
+straight line in log x through both means; beyond them nothing is said. The difference is a weighted sum of independent
+means over seeds, so its variance is the weighted sum of theirs (the delta method, here exact) and its interval
+Student's with Welch and Satterthwaite's degrees of freedom. It holds seed noise only, not how far the true curve bends
+away from the line between two scales.
 """
 
 import math

@@ -59,6 +59,8 @@ class ArmAssociations:
     """SE | ME; the multi-embedding arm starts at the common base where the sets follow the scale."""
     base_auc: float | None
     """Mean test AUC of the family's smallest single-embedding scale, over which trials gain; None without one."""
+    trial_ids: tuple[str, ...]
+    """Its trials."""
     measures: tuple[MeasureAssociation, ...]
     """One per measure that the arm has."""
     sentence: str

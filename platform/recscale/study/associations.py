@@ -46,7 +46,15 @@ def measure_of(trial: Finished, measure: Measure) -> float | None:
 def _of_arm(family: str, variant: str, arm: str, trials: Sequence[Finished], base: float | None) -> ArmAssociations:
     shown = [measure for measure in Measure if arm != Arm.SINGLE.value or measure not in OF_SEVERAL_SETS]
     measures = tuple(_of_measure(trials, measure) for measure in shown)
-    return ArmAssociations(family, variant, arm, base, measures, prediction_sentence(family, arm, measures))
+    return ArmAssociations(
+        family=family,
+        variant=variant,
+        arm=arm,
+        base_auc=base,
+        trial_ids=tuple(spec.trial_id for spec, _ in trials),
+        measures=measures,
+        sentence=prediction_sentence(family, arm, measures),
+    )
 
 
 def _of_measure(trials: Sequence[Finished], measure: Measure) -> MeasureAssociation:
