@@ -11,7 +11,7 @@ from dashboards.figures import model_title
 from dashboards.page import Control, ControlKind, Panel, controls_html, panels_html, section_html, text
 from dashboards.results import StudyResults
 from dashboards.style import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure, figure, scale_axis, titled
-from dashboards.tables import Metric, Model, grouped
+from dashboards.tables import Metric, Model, grouped, place_of
 from recscale.curves.budget_words import AXIS_NAMES, budget_sentence, outcome
 from recscale.curves.equal_budget import BudgetAxis, Comparison
 from recscale.curves.verdict import Better
@@ -19,7 +19,8 @@ from recscale.curves.verdict import Better
 TITLE = "Equal budgets"
 OPENING = (
     "At equal scale the two arms have equally large tables, but neither the same dense parameters nor the same cost. "
-    "Here every multi-embedding cell meets single-embedding of the same size, counted in four ways."
+    "Here every multi-embedding cell (one scale and number of sets) meets single-embedding of the same size, counted "
+    "in four ways."
 )
 HOW_TO_READ = (
     "Above 0, multi-embedding has the higher value at the same budget (better for AUC, worse for log loss). Each scale "
@@ -45,7 +46,7 @@ METRIC_NAMES = {
     Metric.NORMALIZED_ENTROPY: "test normalized entropy",
 }
 METRIC_CONTROL = Control("budget-metric", "Metric", ControlKind.BUTTONS, ("AUC", "log loss", "normalized entropy"))
-APART = 0.035
+APART = 0.06
 """Share of x between neighbouring markers of one scale."""
 
 
@@ -65,10 +66,11 @@ class BudgetRow:
 
 def section(results: StudyResults) -> tuple[str, list[Panel]]:
     """The section and its panel."""
-    cells = results.evidence.budgets
-    if cells is None:
+    found = results.evidence.budgets
+    if found is None:
         lacking = "<p>equal_budget.parquet has not been written; `recscale report` writes it.</p>"
         return section_html(TITLE, lacking), []
+    cells = tuple(sorted(found, key=lambda cell: place_of(results, cell.family, cell.variant)))
     if not cells:
         return section_html(TITLE, "<p>No multi-embedding trial has finished, so there is nothing to compare.</p>"), []
     panel = budget_panel(cells)
@@ -77,7 +79,7 @@ def section(results: StudyResults) -> tuple[str, list[Panel]]:
 
 
 def budget_models(cells: tuple[BudgetCell, ...]) -> list[Model]:
-    """Families and variants, in the order of the file."""
+    """Families and variants, in the order of the cells."""
     return list(dict.fromkeys(Model(cell.family, cell.variant) for cell in cells))
 
 
@@ -117,14 +119,14 @@ def _trace(axis: BudgetAxis, cells: list[BudgetCell]) -> go.Scatter:
         for c in cells
     ]
     return go.Scatter(
-        name=AXIS_NAMES[axis],
+        name=f"equal {AXIS_NAMES[axis]}",
         x=np.array([cell.scale * shift for cell in cells]),
         y=np.array([cell.comparison.value for cell in cells]),
         error_y={"type": "data", "array": halves, "thickness": 1.2, "width": 4},
         mode="markers",
         marker={"color": COLORS[axis], "symbol": SYMBOLS[axis], "size": 9},
         text=[_hover(cell) for cell in cells],
-        hovertemplate=f"{AXIS_NAMES[axis]}<br>%{{text}}<extra></extra>",
+        hovertemplate=f"equal {AXIS_NAMES[axis]}<br>%{{text}}<extra></extra>",
     )
 
 
@@ -169,7 +171,7 @@ def _sentences(cells: tuple[BudgetCell, ...]) -> str:
 
 def _table(cells: tuple[BudgetCell, ...]) -> str:
     """Every multi-embedding cell."""
-    titles = ("family", "scale", "sets", *AXIS_NAMES.values())
+    titles = ("family", "scale", "sets", *(f"equal {name}" for name in AXIS_NAMES.values()))
     head = "".join(f'<th scope="col">{title}</th>' for title in titles)
     rows = "".join(
         f'<tr><td>{text(model_title(row.model))}</td><td class="n">{row.scale:g}×</td><td class="n">{row.num_sets}</td>'

@@ -3,7 +3,7 @@
 from dashboards.figures import model_title
 from dashboards.page import Panel, section_html, text
 from dashboards.results import StudyResults
-from dashboards.tables import Metric, Model, grouped
+from dashboards.tables import Metric, Model, grouped, place_of
 from recscale.curves.ensembles import EnsembleCell, ensemble_sentence
 from recscale.curves.verdict import Better
 
@@ -25,7 +25,8 @@ def section(results: StudyResults) -> tuple[str, list[Panel]]:
     if cells is None:
         lacking = "<p>ensembles.parquet has not been written; `recscale report` writes it.</p>"
         return section_html(TITLE, lacking), []
-    shown = [cell for cell in cells if cell.metric == Metric.AUC.value]
+    of_auc = [cell for cell in cells if cell.metric == Metric.AUC.value]
+    shown = sorted(of_auc, key=lambda cell: (place_of(results, cell.family, cell.variant), cell.family, cell.members))
     if not shown:
         lacking = "<p>There is no ensemble: it takes base models at scale 1, and a larger whole scale to compare.</p>"
         return section_html(TITLE, lacking), []
@@ -36,7 +37,10 @@ def section(results: StudyResults) -> tuple[str, list[Panel]]:
 def _sentences(cells: list[EnsembleCell]) -> str:
     """What each family says."""
     groups = grouped((Model(cell.family, cell.variant), cell) for cell in cells)
-    lines = "".join(f"<li>{text(ensemble_sentence(group, Better.HIGHER))}</li>" for group in groups.values())
+    lines = "".join(
+        f"<li>{text(ensemble_sentence(model_title(model), group, 'test AUC', Better.HIGHER))}</li>"
+        for model, group in groups.items()
+    )
     return f"<ul>{lines}</ul>"
 
 
@@ -51,6 +55,7 @@ def _table(cells: list[EnsembleCell]) -> str:
         "SE, scale M",
         "SE − ensemble",
         "ensembles",
+        "base models",
         "note",
     )
     head = "".join(f'<th scope="col">{title}</th>' for title in titles)
@@ -67,7 +72,8 @@ def _row(cell: EnsembleCell) -> str:
         gap_text(cell.multi_value, cell.multi_low, cell.multi_high),
         mean_text(cell.single, None),
         gap_text(cell.single_value, cell.single_low, cell.single_high),
-        f"{cell.groups} of {cell.seeds} models" if cell.groups else "–",
+        f"{cell.groups}, {cell.grouping}" if cell.groups > 1 else str(cell.groups),
+        str(cell.seeds),
     )
     shown = "".join(f'<td class="n">{text(number)}</td>' for number in numbers)
     return (

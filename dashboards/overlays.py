@@ -13,6 +13,8 @@ from recscale.curves.ensembles import EnsembleCell
 from recscale.curves.published import RUNS, SOURCE, PublishedAuc, PublishedDataset, published_aucs
 
 ENSEMBLE_NAME = "ensemble of M base models"
+LAST = 1001
+"""Rank in the legend after all others, whose rank is plotly's default of 1000."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def _ensembles(points: list[EnsemblePoint]) -> Overlay:
         return Overlay()
     trace = go.Scatter(
         name=ENSEMBLE_NAME,
+        legendrank=LAST,
         x=np.array([point.x for point in points]),
         y=np.array([point.mean for point in points]),
         error_y={"type": "data", "array": [point.std or 0.0 for point in points], "thickness": 1.2, "width": 4},
@@ -135,6 +138,7 @@ def _published_trace(arm: str, cells: list[PublishedAuc]) -> go.Scatter:
     return go.Scatter(
         name=SOURCE,
         legendgroup=SOURCE,
+        legendrank=LAST + 1,
         showlegend=arm == "SE",
         x=np.array([cell.scale for cell in cells]),
         y=np.array([cell.mean for cell in cells]),

@@ -11,9 +11,9 @@ from dashboards.figures import model_title
 from dashboards.page import Control, ControlKind, Panel, controls_html, panels_html, plot_text, section_html, text
 from dashboards.results import StudyResults, Trial
 from dashboards.style import ARM_SYMBOLS, FAMILY_COLORS, empty_figure, figure, titled
-from dashboards.tables import Model, grouped
+from dashboards.tables import Model, grouped, place_of
 from recscale.curves.association import Coefficient
-from recscale.curves.prediction import MEASURE_NAMES, Measure
+from recscale.curves.prediction import MEASURE_NAMES, ArmAssociations, Measure
 
 TITLE = "Does IA predict quality?"
 OPENING = (
@@ -87,6 +87,14 @@ def section(results: StudyResults) -> tuple[str, list[Panel]]:
     return section_html(TITLE, f"{body}{panels_html([panel], HOW_TO_READ)}{_table(results)}"), [panel]
 
 
+def groups_of(results: StudyResults) -> list[ArmAssociations]:
+    """Families and arms in the order of the grid, SE first."""
+    groups = results.evidence.associations or ()
+    return sorted(
+        groups, key=lambda group: (place_of(results, group.family, group.variant), group.family, group.arm != "SE")
+    )
+
+
 def scatter_panel(results: StudyResults) -> Panel:
     """Every collapse metric against AUC and gain."""
     figures = tuple(
@@ -102,7 +110,7 @@ def scatter_points(results: StudyResults, measure: Measure, outcome: Outcome) ->
     """The trials of every family that know both numbers, each once."""
     trials = {trial.trial_id: trial for trial in results.finished}
     points: dict[str, ScatterPoint] = {}
-    for group in results.evidence.associations or ():
+    for group in groups_of(results):
         for trial in (trials[name] for name in group.trial_ids if name in trials and name not in points):
             x, y = value_of(trial, measure), _quality(trial, outcome, group.base_auc)
             if x is not None and y is not None:
@@ -176,7 +184,7 @@ def correlation_rows(results: StudyResults) -> list[CorrelationRow]:
             pearson=_coefficient(item.with_quality.pearson),
             note=item.with_quality.note,
         )
-        for group in results.evidence.associations or ()
+        for group in groups_of(results)
         for item in group.measures
     ]
 
@@ -191,7 +199,7 @@ def _coefficient(found: Coefficient | None) -> str:
 
 def _sentences(results: StudyResults) -> str:
     """What each family and arm says."""
-    lines = "".join(f"<li>{text(group.sentence)}</li>" for group in results.evidence.associations or ())
+    lines = "".join(f"<li>{text(group.sentence)}</li>" for group in groups_of(results))
     return f"<ul>{lines}</ul>"
 
 

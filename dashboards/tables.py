@@ -145,6 +145,13 @@ def trials_of(results: StudyResults, model: Model) -> list[Trial]:
     return [trial for trial in results.finished if (trial.family, trial.variant) == (model.family, model.variant)]
 
 
+def place_of(results: StudyResults, label: str, variant: str) -> int:
+    """Where a family stands in the grid; its label may go on with the settings in which its trials differ."""
+    found = models(results)
+    model = Model(label.split(" ")[0], variant)
+    return found.index(model) if model in found else len(found)
+
+
 def grouped(rows: Iterable[tuple[Key, Row]]) -> dict[Key, list[Row]]:
     """Rows by key, both in the order of arrival."""
     groups: dict[Key, list[Row]] = defaultdict(list)

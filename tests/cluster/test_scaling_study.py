@@ -81,6 +81,7 @@ def test_a_killed_study_loses_only_what_ran_and_a_larger_grid_adds_only_what_is_
     assert {(row["scale"], row["num_sets"]) for row in rows} == {(1.0, 1), (1.0, 2), (2.0, 1), (2.0, 2)}
     assert {row["status"] for row in rows} == {"finished"}
     names = {"study.json", "trials.parquet", "trials.csv", "curves.json", "spectra.parquet", "provenance.json"}
+    names |= {"associations.json", "equal_budget.parquet", "ensembles.parquet"}
     assert {path.name for path in (tmp_path / "tiny").iterdir()} == names | {"report.html"}
     assert (tmp_path / "mlflow.db").exists()
 
@@ -128,6 +129,7 @@ def test_a_plan_launches_and_writes_nothing(small_dataset: Dataset, tmp_path: Pa
         (("--axes", "learning_rate"), "error: axis 'learning_rate' is not FIELD=VALUE"),
         (("--cpus-per-trial", "5000"), "error: a trial's share is 5000 CPU"),
         (("--data", "/nowhere"), "error: /nowhere is not a prepared dataset"),
+        (("--base-seeds", "1"), "error: --base-seeds 1 is fewer than --seeds 2"),
     ],
 )
 def test_bad_input_is_one_line_and_status_1(

@@ -7,17 +7,25 @@ from recscale.curves.equal_budget import BudgetAxis, Comparison
 from recscale.curves.verdict import Better
 
 AXIS_NAMES = {
-    BudgetAxis.SCALE: "equal scale",
-    BudgetAxis.TOTAL_PARAMS: "equal total parameters",
-    BudgetAxis.DENSE_PARAMS: "equal dense parameters",
-    BudgetAxis.FLOPS: "equal FLOPs",
+    BudgetAxis.SCALE: "scale",
+    BudgetAxis.TOTAL_PARAMS: "total parameters",
+    BudgetAxis.DENSE_PARAMS: "dense parameters",
+    BudgetAxis.FLOPS: "FLOPs",
 }
 
 
 def budget_sentence(family: str, better: Better, found: Mapping[BudgetAxis, Sequence[Comparison]]) -> str:
-    """How multi-embedding does against single-embedding of the same size, axis by axis."""
-    parts = [f"at {AXIS_NAMES[axis]} {_counts(cells, better)}" for axis, cells in found.items()]
-    return f"{family}: multi-embedding is, {'; '.join(parts)}."
+    """How multi-embedding does against single-embedding of the same size; axes with one outcome share their words."""
+    axes: dict[str, list[str]] = {}
+    for axis, cells in found.items():
+        axes.setdefault(_counts(cells, better), []).append(AXIS_NAMES[axis])
+    parts = [f"at equal {_listed(names)} {words}" for words, names in axes.items()]
+    return f"{family}: multi-embedding is {'; '.join(parts)}."
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names as one reads them out."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def outcome(comparison: Comparison, better: Better) -> str:

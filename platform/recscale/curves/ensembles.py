@@ -126,18 +126,17 @@ def lacking(size: int, seeds: int) -> str:
     return ""
 
 
-def ensemble_sentence(cells: Sequence[EnsembleCell], better: Better) -> str:
-    """What the largest ensembles of one family and metric that have a multi-embedding rival say."""
-    family = cells[0].family
+def ensemble_sentence(family: str, cells: Sequence[EnsembleCell], metric_name: str, better: Better) -> str:
+    """What the largest ensembles of one family and metric that have a multi-embedding rival and an interval say."""
     judged = [cell for cell in cells if cell.mean is not None and cell.multi is not None]
     if not judged:
         reasons = [cell.note for cell in cells if cell.note] or [
             "no multi-embedding cell has as many sets as its scale"
         ]
         return f"{family}: no ensemble can be compared: {reasons[0]}."
-    cell = max(judged, key=lambda cell: cell.members)
+    cell = max(judged, key=lambda cell: (cell.multi_low is not None, cell.members))
     what = (
-        f"{cell.members} separate base models, their logits averaged, have {cell.metric} {cell.mean:.4f}, "
+        f"{cell.members} separate base models, their logits averaged, have {metric_name} {cell.mean:.4f}, "
         f"{cell.members} embedding sets {cell.multi:.4f}"
     )
     return f"{family}: {what}: {_outcome(cell, better)}."

@@ -99,8 +99,8 @@ def _neighbours(points: Sequence[CurvePoint], x: float) -> tuple[tuple[CurvePoin
     below = [point for point in points if point.x < x]
     above = [point for point in points if point.x > x]
     if not below or not above:
-        side, end = ("below", points[0]) if not below else ("above", points[-1])
-        return (), f"{side} single-embedding's sizes, which end at scale {end.scale:g} ({end.x:,.4g})"
+        side, end = ("smaller", points[0]) if not below else ("larger", points[-1])
+        return (), f"{side} than every single-embedding trial, which end at scale {end.scale:g}"
     return (below[-1], above[0]), ""
 
 

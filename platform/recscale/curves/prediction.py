@@ -6,6 +6,8 @@ from enum import StrEnum
 
 from recscale.curves.association import Association, Coefficient
 
+WIDE = 1.0
+"""An interval of a correlation that is wider than this excludes little."""
 FOLLOWS = 0.9
 """From this rank correlation on, a measure is said to follow the scale."""
 
@@ -76,7 +78,7 @@ def prediction_sentence(family: str, arm: str, measures: Sequence[MeasureAssocia
         for item in measures[1:]
         if item.with_quality.spearman and item.with_quality.spearman.clear
     ]
-    tail = f"; beyond chance by itself: {', '.join(others)}" if others else ""
+    tail = f"; of the other metrics, these do: {', '.join(others)}" if others else ""
     return f"{head}{tail}{_caution(first)}."
 
 
@@ -89,7 +91,9 @@ def _verdict(item: MeasureAssociation) -> str:
     if found.spearman.low is None:
         return f"{name} and test AUC are seen together too seldom to judge ({numbers}; {found.note})"
     if not found.spearman.clear:
-        return f"{name} does not predict test AUC beyond chance ({numbers})"
+        width = (found.spearman.high or 0.0) - found.spearman.low
+        wide = ", an interval too wide to exclude one" if width > WIDE else ""
+        return f"{name} shows no association with test AUC beyond chance ({numbers}{wide})"
     direction = "higher" if found.spearman.value > 0 else "lower"
     return f"trials of higher {name} have {direction} test AUC ({numbers})"
 
