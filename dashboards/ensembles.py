@@ -4,7 +4,7 @@ from dashboards.figures import model_title
 from dashboards.page import Panel, section_html, text
 from dashboards.results import StudyResults
 from dashboards.tables import Metric, Model, grouped, place_of
-from recscale.curves.ensembles import EnsembleCell, ensemble_sentence
+from recscale.curves.ensembles import EnsembleCell, Grouping, ensemble_sentence
 from recscale.curves.verdict import Better
 
 TITLE = "Is it only ensembling?"
@@ -55,7 +55,6 @@ def _table(cells: list[EnsembleCell]) -> str:
         "SE, scale M",
         "SE − ensemble",
         "ensembles",
-        "base models",
         "note",
     )
     head = "".join(f'<th scope="col">{title}</th>' for title in titles)
@@ -72,13 +71,18 @@ def _row(cell: EnsembleCell) -> str:
         gap_text(cell.multi_value, cell.multi_low, cell.multi_high),
         mean_text(cell.single, None),
         gap_text(cell.single_value, cell.single_low, cell.single_high),
-        f"{cell.groups}, {cell.grouping}" if cell.groups > 1 else str(cell.groups),
-        str(cell.seeds),
+        _groups(cell),
     )
     shown = "".join(f'<td class="n">{text(number)}</td>' for number in numbers)
     return (
         f'<td>{text(model_title(Model(cell.family, cell.variant)))}</td>{shown}<td class="wide">{text(cell.note)}</td>'
     )
+
+
+def _groups(cell: EnsembleCell) -> str:
+    """How many ensembles were scored, and from how many models."""
+    shared = "overlapping " if cell.groups > 1 and cell.grouping == Grouping.OVERLAPPING else ""
+    return f"{cell.groups} {shared}from {cell.seeds} models"
 
 
 def mean_text(mean: float | None, std: float | None) -> str:

@@ -128,7 +128,7 @@ def _published(results: StudyResults, model: Model, axis: Axis, metric: Metric, 
     if outside > max(ours) - min(ours):
         arrow = "↑" if max(theirs) > max(ours) else "↓"
         span = f"{number(min(theirs), 5)} to {number(max(theirs), 5)}"
-        return Overlay(note=f"{arrow} {SOURCE}: AUC {span}, off the axis (other preprocessing)")
+        return Overlay(note=f"{arrow} {SOURCE}: AUC {span}, off the axis (prepared differently)")
     traces = [_published_trace(arm, group) for arm, group in grouped((str(c.arm), c) for c in cells).items()]
     return Overlay(tuple(traces), tuple(cell.scale for cell in cells))
 

@@ -53,7 +53,7 @@ def test_published_markers_are_the_published_table(results):
 def test_published_values_far_away_are_a_note_and_leave_the_axis_alone(results):
     far = criteo(results, -0.2)
     found = overlay(far, DCNV2, Axis.SCALE, Metric.AUC, points_of(far))
-    assert found.note == f"↑ {SOURCE}: AUC 0.81339 to 0.81385, off the axis (other preprocessing)"
+    assert found.note == f"↑ {SOURCE}: AUC 0.81339 to 0.81385, off the axis (prepared differently)"
     assert [trace.name for trace in found.traces] == [ENSEMBLE_NAME]
     assert found.note in scaling_figure(far, DCNV2, Axis.SCALE, Metric.AUC).layout.xaxis.title.text
 

@@ -87,9 +87,9 @@ def _verdict(item: MeasureAssociation) -> str:
     found, name = item.with_quality, MEASURE_NAMES[item.measure]
     if found.spearman is None:
         return f"nothing can be said of {name}: {found.note}"
-    numbers = f"Spearman {_value(found.spearman)}, {found.trials} trials in {found.cells} cells"
     if found.spearman.low is None:
-        return f"{name} and test AUC are seen together too seldom to judge ({numbers}; {found.note})"
+        return f"{name} cannot be judged (Spearman {_value(found.spearman)}; {found.note})"
+    numbers = f"Spearman {_value(found.spearman)}, {found.trials} trials in {found.cells} cells"
     if not found.spearman.clear:
         width = (found.spearman.high or 0.0) - found.spearman.low
         wide = ", an interval too wide to exclude one" if width > WIDE else ""
