@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from dashboards.figures import model_title
 from dashboards.page import Control, ControlKind, Panel, controls_html, panels_html, plot_text, section_html, text
 from dashboards.results import StudyResults, Trial
-from dashboards.style import ARM_SYMBOLS, FAMILY_COLORS, empty_figure, figure, titled
+from dashboards.style import FAMILY_COLORS, SYMBOLS, empty_figure, figure, titled
 from dashboards.tables import Model, grouped, place_of
 from recscale.curves.association import Coefficient
 from recscale.curves.prediction import MEASURE_NAMES, ArmAssociations, Measure
@@ -21,12 +21,12 @@ OPENING = (
     "dimensions (high IA/K) should also be the better ones, within one family and arm."
 )
 HOW_TO_READ = (
-    "A trial is a point. Look within one colour and marker: do points further right lie higher? Correlations are "
-    "computed within each family and arm; ME starts at the base that both arms share. Intervals (90 %) draw whole "
-    "cells of one scale and number of sets, because seeds of one cell are no new evidence; an interval without 0 shows "
-    "an association, though of ten measures one does so by chance. The gain over the base is the AUC minus one number "
-    "per family, so it has the same correlations. A correlation over scales is no cause: whatever changes with scale "
-    "goes with it."
+    "A trial is a point, filled for SE and open for ME. Look within one colour and filling: do points to the right lie "
+    "higher? Correlations are computed within each family and arm; ME starts at the base that both arms share. "
+    "Intervals (90 %) draw whole cells of one scale and number of sets, because seeds of one cell are no new evidence; "
+    "an interval without 0 shows an association, though of ten intervals one does so by chance. The gain over the base "
+    "is the AUC minus one number per family, so it has the same correlations. A correlation over scales is no cause: "
+    "whatever changes with scale goes with it."
 )
 
 
@@ -148,8 +148,9 @@ def scatter_figure(points: list[ScatterPoint], measure: Measure, outcome: Outcom
 
 
 def _trace(position: int, model: Model, arm: str, points: list[ScatterPoint]) -> go.Scatter:
-    """The trials of one family and arm."""
+    """The trials of one family and arm; past six families the symbol changes with the palette's next round."""
     color, title = FAMILY_COLORS[position % len(FAMILY_COLORS)], plot_text(model_title(model))
+    symbol = SYMBOLS[position // len(FAMILY_COLORS) % len(SYMBOLS)]
     return go.Scatter(
         name=f"{title} {arm}",
         x=np.array([point.x for point in points]),
@@ -157,7 +158,7 @@ def _trace(position: int, model: Model, arm: str, points: list[ScatterPoint]) ->
         mode="markers",
         marker={
             "color": color,
-            "symbol": ARM_SYMBOLS[arm] if arm == "SE" else f"{ARM_SYMBOLS[arm]}-open",
+            "symbol": symbol if arm == "SE" else f"{symbol}-open",
             "size": 9,
             "line": {"width": 0 if arm == "SE" else 2, "color": color},
         },

@@ -39,7 +39,7 @@ def test_families_have_colours_and_arms_have_markers(results):
     traces = scatter_figure(points, Measure.IA_RATIO, Outcome.AUC).data
     assert len(traces) == 6
     assert len({trace.marker.color for trace in traces}) == 3
-    assert {trace.name.split()[-1]: trace.marker.symbol for trace in traces} == {"SE": "circle", "ME": "diamond-open"}
+    assert {trace.name.split()[-1]: trace.marker.symbol for trace in traces} == {"SE": "circle", "ME": "circle-open"}
     assert sum(len(trace.x) for trace in traces) == len(points)
 
 

@@ -4,7 +4,8 @@ Legend: B rows of the test split.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,9 @@ import pyarrow as pa
 import torch
 
 from recscale.curves.curve import Observation
-from recscale.curves.differences import Difference
-from recscale.curves.ensembles import EnsembleCell, Groups, against, groups_of, lacking, spread
+from recscale.curves.ensembles import EnsembleCell, Grouping, Groups, against, groups_of, lacking, spread
 from recscale.errors import DataError
-from recscale.records import Metrics, TrialResult
+from recscale.records import Metrics
 from recscale.study.curves import METRICS, Finished, by_family, cells_of, observe
 from recscale.study.store import TrialStore
 from recscale.training.metrics import score_predictions
@@ -52,6 +52,21 @@ ENSEMBLES_SCHEMA = pa.schema(
 """Columns of ensembles.parquet: the fields of `EnsembleCell`."""
 
 
+Cells = Mapping[tuple[float, int], Sequence[Finished]]
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """The ensembles of one size."""
+
+    size: int
+    """Models of an ensemble."""
+    groups: Groups
+    """Which models come together."""
+    metrics: tuple[Metrics, ...]
+    """Quality of each group on the test split."""
+
+
 def ensembles_table(store: TrialStore, finished: Sequence[Finished]) -> pa.Table:
     """One row per family, variant, whole scale above 1 and metric."""
     rows = [
@@ -65,21 +80,19 @@ def ensembles_table(store: TrialStore, finished: Sequence[Finished]) -> pa.Table
 def _of_family(store: TrialStore, family: str, variant: str, trials: Sequence[Finished]) -> list[EnsembleCell]:
     """The ensembles of one family; none where it has no base model to be sized by."""
     cells = cells_of(trials)
-    base = cells.get(BASE, [])
     sizes = sorted({int(scale) for scale, _ in cells if scale > 1 and scale == int(scale)})
-    if not base:
+    if BASE not in cells:
         return []
-    logits = {spec.trial_id: store.read_predictions(spec.trial_id) for spec, _ in base}
-    return [
-        EnsembleCell(family, variant, **of_metric)
-        for size in sizes
-        for of_metric in _of_size(size, base, cells, _scores(groups_of(list(logits), size), logits))
-    ]
+    predictions = {spec.trial_id: store.read_predictions(spec.trial_id) for spec, _ in cells[BASE]}
+    found = [_score(size, predictions) for size in sizes]
+    return [_cell(family, variant, metric, scored, cells) for scored in found for metric in METRICS]
 
 
-def _scores(groups: Groups, predictions: Mapping[str, pa.Table]) -> tuple[Groups, tuple[Metrics, ...]]:
-    """The groups with their ensembles' quality on the test split."""
-    return groups, tuple(score_ensemble([predictions[trial] for trial in group]) for group in groups.members)
+def _score(size: int, predictions: Mapping[str, pa.Table]) -> _Scored:
+    """Groups of that many base models with their quality on the test split."""
+    groups = groups_of(list(predictions), size)
+    metrics = [score_ensemble([predictions[trial] for trial in group]) for group in groups.members]
+    return _Scored(size, groups, tuple(metrics))
 
 
 def score_ensemble(members: Sequence[pa.Table]) -> Metrics:
@@ -95,59 +108,48 @@ def score_ensemble(members: Sequence[pa.Table]) -> Metrics:
     return score_predictions(torch.from_numpy(logit_B), torch.from_numpy(label_B.astype(np.float32)))
 
 
-def _of_size(
-    size: int,
-    base: Sequence[Finished],
-    cells: Mapping[tuple[float, int], list[Finished]],
-    scored: tuple[Groups, Sequence[Metrics]],
-) -> list[dict[str, Any]]:
-    """Everything but the model's name of the cells of one size, one per metric."""
-    groups, scores = scored
-    one: TrialResult = base[0][1]
-    sizes = {name: size * getattr(one, name) for name in ("table_params", "dense_params", "flops_per_sample")}
+def _cell(family: str, variant: str, metric: str, scored: _Scored, cells: Cells) -> EnsembleCell:
+    """One metric of the ensembles of one size beside their rivals of the same embedding budget."""
+    size, grouping, base = scored.size, scored.groups.grouping, cells[BASE]
+    ensembles = _observations(metric, scored)
+    one = base[0][1]
+    return EnsembleCell(
+        family=family,
+        variant=variant,
+        metric=metric,
+        members=size,
+        seeds=len(base),
+        groups=len(ensembles),
+        grouping=grouping.value,
+        mean=fmean(item.value for item in ensembles) if ensembles else None,
+        std=spread(ensembles, grouping),
+        table_params=size * one.table_params,
+        dense_params=size * one.dense_params,
+        flops_per_sample=size * one.flops_per_sample,
+        **_rival("multi", metric, cells.get((float(size), size), []), ensembles, grouping),
+        **_rival("single", metric, cells.get((float(size), 1), []), ensembles, grouping),
+        trial_ids=tuple(spec.trial_id for spec, _ in base),
+        note=lacking(size, len(base)),
+    )
+
+
+def _observations(metric: str, scored: _Scored) -> list[Observation]:
+    """One metric of every ensemble; an ensemble is called by its members."""
+    name, size = metric.removeprefix("test_"), float(scored.size)
     return [
-        {
-            "metric": metric,
-            "members": size,
-            "seeds": len(base),
-            "groups": len(scores),
-            "grouping": groups.grouping.value,
-            **sizes,
-            **_compared(metric, size, cells, groups, scores),
-            "trial_ids": tuple(spec.trial_id for spec, _ in base),
-            "note": lacking(size, len(base)),
-        }
-        for metric in METRICS
+        Observation(size, size, float(getattr(quality, name)), "+".join(members))
+        for quality, members in zip(scored.metrics, scored.groups.members, strict=True)
     ]
 
 
-def _compared(
-    metric: str,
-    size: int,
-    cells: Mapping[tuple[float, int], list[Finished]],
-    groups: Groups,
-    scores: Sequence[Metrics],
-) -> dict[str, float | None]:
-    """Mean and spread of the ensembles, and what their rivals of the same embedding budget have on them."""
-    name = metric.removeprefix("test_")
-    ensembles = [
-        Observation(float(size), float(size), float(getattr(score, name)), "+".join(group))
-        for score, group in zip(scores, groups.members, strict=True)
-    ]
-    row: dict[str, float | None] = {
-        "mean": float(np.mean([item.value for item in ensembles])) if ensembles else None,
-        "std": spread(ensembles, groups.grouping),
-    }
-    for key, num_sets in (("multi", size), ("single", 1)):
-        rivals = [observe(trial, metric) for trial in cells.get((float(size), num_sets), [])]
-        row |= _rival(key, rivals, against(ensembles, rivals, groups.grouping))
-    return row
-
-
-def _rival(key: str, rivals: Sequence[Observation], found: Difference | None) -> dict[str, float | None]:
-    """One rival's mean and its difference under the names of the table."""
+def _rival(
+    key: str, metric: str, trials: Sequence[Finished], ensembles: Sequence[Observation], grouping: Grouping
+) -> dict[str, Any]:
+    """A rival's mean and what it has on the ensembles, under the names of `EnsembleCell`."""
+    rivals = [observe(trial, metric) for trial in trials]
+    found = against(ensembles, rivals, grouping)
     return {
-        key: float(np.mean([item.value for item in rivals])) if rivals else None,
+        key: fmean(item.value for item in rivals) if rivals else None,
         f"{key}_value": found.value if found else None,
         f"{key}_low": found.low if found else None,
         f"{key}_high": found.high if found else None,
