@@ -5,6 +5,7 @@ from itertools import product
 import numpy as np
 import plotly.graph_objects as go
 
+from dashboards.overlays import overlay
 from dashboards.page import Control, ControlKind, Panel, number, plot_text
 from dashboards.results import StudyResults
 from dashboards.style import (
@@ -48,11 +49,15 @@ METRIC_TITLES = {
 AXIS_TITLES = {
     Axis.TABLE_PARAMS: "table parameters",
     Axis.DENSE_PARAMS: "dense parameters",
+    Axis.TOTAL_PARAMS: "table and dense parameters",
     Axis.FLOPS: "FLOPs per sample, forward",
 }
 COST_TITLES = {Cost.SECONDS: "training and evaluation (seconds)", Cost.FLOPS: "FLOPs per sample, forward"}
 AXIS_CONTROL = Control(
-    "axis", "Size axis", ControlKind.BUTTONS, ("scale", "table params", "dense params", "FLOPs per sample")
+    "axis",
+    "Size axis",
+    ControlKind.BUTTONS,
+    ("scale", "table params", "dense params", "total params", "FLOPs per sample"),
 )
 METRIC_CONTROL = Control("metric", "Metric", ControlKind.BUTTONS, ("AUC", "log loss", "normalized entropy"))
 COST_CONTROL = Control("cost", "Cost", ControlKind.BUTTONS, ("seconds", "FLOPs per sample"))
@@ -82,14 +87,17 @@ def scaling_figure(results: StudyResults, model: Model, axis: Axis, metric: Metr
     if not points:
         return empty_figure(f"No finished trial knows its {axis.value} and {metric.value}.")
     lines = fit_lines(results, model, axis, metric)
-    traces = [trace for line in lines for trace in (_band(line), _curve(line))]
+    extra = overlay(results, model, axis, metric, points)
+    traces = [*extra.traces, *(trace for line in lines for trace in (_band(line), _curve(line)))]
     fitted = {line.arm for line in lines}
     for arm, group in grouped((point.arm, point) for point in points).items():
         traces += [_seeds(arm, group), _means(arm, group, "markers" if arm in fitted else "lines+markers")]
-    x_values = [point.x for point in points]
+    x_values = [*extra.x, *(point.x for point in points)]
     x_axis = scale_axis(x_values) if axis is Axis.SCALE else size_axis(AXIS_TITLES[axis], x_values)
     drawn = figure(traces, x_axis, titled(METRIC_TITLES[metric], tickformat=".4~f", nticks=7))
     _draw_ceiling(drawn, ceiling(bayes_value(results, metric), points, lines))
+    if extra.note:
+        _note_below(drawn, extra.note)
     return drawn
 
 
@@ -171,7 +179,11 @@ def _draw_ceiling(drawn: go.Figure, bound: Ceiling | None) -> None:
             annotation_position="top right" if bound.above else "bottom right",
         )
         return
-    note = f"{'↑' if bound.above else '↓'} Bayes ceiling {number(bound.value, 5)}, off the axis"
+    _note_below(drawn, f"{'↑' if bound.above else '↓'} Bayes ceiling {number(bound.value, 5)}, off the axis")
+
+
+def _note_below(drawn: go.Figure, note: str) -> None:
+    """A small line below the x axis."""
     title = drawn.layout.xaxis.title
     title.text = f'{title.text}<br><span style="font-size:11px">{note}</span>'
 

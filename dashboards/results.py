@@ -1,7 +1,7 @@
 """What a report reads: one study folder, checked once and held as frozen records."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from dashboards.evidence import Evidence, load_evidence
 from recscale.curves.curve import Curve
 from recscale.curves.verdict import Verdict
 from recscale.errors import DataError
@@ -87,6 +88,13 @@ class Trial:
     """Traceback of a failed trial."""
     further: tuple[tuple[str, str], ...] = ()
     """Any further column, as text: the settings beside the grid's own axes in which the study's trials differ."""
+
+    @property
+    def total_params(self) -> int | None:
+        """Table and dense parameters together."""
+        if self.table_params is None or self.dense_params is None:
+            return None
+        return self.table_params + self.dense_params
 
 
 @dataclass(frozen=True)
@@ -175,6 +183,8 @@ class StudyResults:
     """Name and value of everything known about how the results came to be; empty where unknown."""
     privacy: tuple[PrivacyRow, ...] | None = None
     """Membership inference per trial; None where the study was not asked for it."""
+    evidence: Evidence = field(default_factory=Evidence)
+    """What weighs the answer: predictions of quality, equal budgets, ensembles."""
 
     @property
     def finished(self) -> tuple[Trial, ...]:
@@ -204,6 +214,7 @@ def load_results(study_folder: Path) -> StudyResults:
         spectra=_spectra(spectra) if spectra.is_file() else None,
         provenance=_provenance(provenance) if provenance.is_file() else (),
         privacy=_privacy(privacy) if privacy.is_file() else None,
+        evidence=load_evidence(study_folder),
     )
 
 

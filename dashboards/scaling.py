@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dashboards import privacy
+from dashboards import budget, ensembles, prediction, privacy
 from dashboards.collapse_figures import (
     WEIGHTING_CONTROL,
     abundance_panels,
@@ -21,7 +21,8 @@ HOW_TO_READ = {
     "verdict": "Each sentence compares the multi-embedding arm (ME) with the single-embedding arm (SE) of one family.",
     "scaling": "Look whether ME (dashed, diamonds) pulls away from SE (solid, circles) as the model grows, and whether "
     "the gap is wider than the error bars. Points are means over seeds, bars one standard deviation, faint dots single "
-    "seeds. Laws are fitted against scale only, with their 90 % interval; on other axes lines only join the points.",
+    "seeds. Laws are fitted against scale only, with their 90 % interval; on other axes lines only join the points. "
+    "Green squares (dotted) average predictions of M separate base models. Open grey markers are published results.",
     "abundance": "Falling IA / K means that a larger table leaves more of its dimensions unused (collapse). Compare ME "
     "concatenated with SE: both have the same M·K columns. Counting ids by frequency tells collapse from rows that "
     "were hardly ever trained.",
@@ -52,7 +53,15 @@ def report_html(results: StudyResults) -> str:
     """The page as text."""
     sections, panels = [header_html(results), section_html("Verdict", _verdicts(results))], []
     if results.finished:
-        for body, drawn in (_scaling(results), _collapse(results), _cost(results), privacy.section(results)):
+        for body, drawn in (
+            _scaling(results),
+            budget.section(results),
+            ensembles.section(results),
+            _collapse(results),
+            prediction.section(results),
+            _cost(results),
+            privacy.section(results),
+        ):
             sections.append(body)
             panels += drawn
     else:

@@ -20,6 +20,7 @@ class Axis(StrEnum):
     SCALE = "scale"
     TABLE_PARAMS = "table_params"
     DENSE_PARAMS = "dense_params"
+    TOTAL_PARAMS = "total_params"
     FLOPS = "flops_per_sample"
 
 
@@ -142,6 +143,13 @@ def models(results: StudyResults) -> list[Model]:
 def trials_of(results: StudyResults, model: Model) -> list[Trial]:
     """The finished trials of one family and variant."""
     return [trial for trial in results.finished if (trial.family, trial.variant) == (model.family, model.variant)]
+
+
+def place_of(results: StudyResults, label: str, variant: str) -> int:
+    """Where a family stands in the grid; its label may go on with the settings in which its trials differ."""
+    found = models(results)
+    model = Model(label.split(" ")[0], variant)
+    return found.index(model) if model in found else len(found)
 
 
 def grouped(rows: Iterable[tuple[Key, Row]]) -> dict[Key, list[Row]]:

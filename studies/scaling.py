@@ -15,6 +15,7 @@ from dashboards.scaling import write_study_report
 from recscale.cluster.launch import launch
 from recscale.data.reader import Dataset
 from recscale.entry import run_command
+from recscale.errors import ConfigError
 from recscale.records import PAPER_TRAINING, Tuning, Variant
 from recscale.study.grid import Grid, check_cells
 from recscale.study.tuned import read_tuned
@@ -26,6 +27,9 @@ class ScalingOptions(GridOptions):
 
     tuned: Path | None = None
     """tuned.json of a tuning study on this dataset: learning rate, weight decay and dropout of each cell."""
+    base_seeds: int | None = None
+    """Seeds of the single-embedding cell at scale 1, whose ensembles of M models are the control for M sets. None: as
+    --seeds."""
 
 
 PRESETS = {
@@ -41,17 +45,29 @@ PRESETS = {
 }
 
 
+def grids_of(options: ScalingOptions) -> list[Grid]:
+    """The grid, and one of further seeds of its base."""
+    grid = grid_of(options)
+    if options.base_seeds is None:
+        return [grid]
+    if options.base_seeds < options.seeds:
+        raise ConfigError(
+            f"--base-seeds {options.base_seeds} is fewer than --seeds {options.seeds}; give at least as many"
+        )
+    return [grid, replace(grid, scales=(1,), sets=("1",), seeds=options.base_seeds)]
+
+
 def main() -> int:
     """The command."""
     options = parse(PRESETS, sys.argv[1:], __doc__)
     dataset = dataset_of(options)
     name = study_name("scaling-tuned" if options.tuned else "scaling", options, dataset)
-    return launch(name, "scaling", dataset, [_grid(options, dataset)], options.launch, write_study_report)
+    grids = [_tuned(grid, options, dataset) for grid in grids_of(options)]
+    return launch(name, "scaling", dataset, grids, options.launch, write_study_report)
 
 
-def _grid(options: ScalingOptions, dataset: Dataset) -> Grid:
-    """The grid of the flags, with tuned settings where a file of them is given."""
-    grid = grid_of(options)
+def _tuned(grid: Grid, options: ScalingOptions, dataset: Dataset) -> Grid:
+    """The grid with the settings of the file of tuned ones, where one is given."""
     if options.tuned is None:
         return grid
     settings = read_tuned(options.tuned, dataset.manifest.fingerprint)

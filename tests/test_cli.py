@@ -88,6 +88,9 @@ def test_inspect_names_the_shard_that_was_changed(
         (("status", "absent"), "no study 'absent'"),
         (("report", "absent"), "no study 'absent'"),
         (("sync", "absent"), "no study 'absent'"),
+        (("reproduce", "table1", "--data", "absent"), "absent is not a prepared dataset"),
+        (("reproduce", "table1", "--data", "absent", "--families", "fm"), "Table 1 has no family 'fm'"),
+        (("reproduce", "table1", "--data", "absent", "--scales", "5"), "Table 1 has no scale 5"),
     ],
 )
 def test_bad_input_is_one_line_and_status_1(
@@ -104,6 +107,20 @@ def test_bad_input_is_one_line_and_status_1(
     assert message in err
     assert err.count("\n") == 1
     assert [path.name for path in clicks.parent.iterdir()] == ["clicks.csv"]
+
+
+def test_table_1_is_refused_for_other_data_and_planned_against_any(
+    small_dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    command = ("reproduce", "table1", "--data", str(small_dataset.path), "--storage", str(tmp_path / "runs"), "--plan")
+    status, out, err = _run(capsys, *command)
+    assert (status, out) == (1, "")
+    assert "was prepared as 'synthetic'" in err
+    status, out, _ = _run(capsys, *command, "--against", "avazu", "--families", "dnn", "--scales", "1", "2")
+    assert status == 0
+    assert "9 trials, 0 finished" in out
+    assert not (tmp_path / "runs").exists()
 
 
 def test_help_says_what_there_is_and_nothing_else(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The `recscale` command: prepare and inspect data; look at studies, compare and serve them, and mirror them."""
+"""The `recscale` command: prepare data, look at, compare, serve and mirror studies, reproduce published tables."""
 
 import sys
 from collections.abc import Callable
@@ -249,6 +249,22 @@ def prepare(arguments: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) ->
     return _run(PREPARE, "recscale prepare", list(arguments))
 
 
+def reproduce(arguments: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) -> int:
+    """Train a published table and print ours beside theirs: `recscale reproduce table1 --help`.
+
+    Args:
+        arguments: table1, then its own.
+    """
+    from dashboards.scaling import write_study_report
+    from recscale.cluster.table1 import Table1Options, reproduce_table1
+
+    def table1(options: Annotated[Table1Options, OmitArgPrefixes]) -> int:
+        """Table 1 of Guo et al. 2024, with its protocol; ours is printed beside theirs and written to table1.csv."""
+        return reproduce_table1(options, write_study_report)
+
+    return _run({"table1": table1}, "recscale reproduce", list(arguments))
+
+
 COMMANDS: dict[str, Callable[..., int]] = {
     "prepare": prepare,
     "inspect": inspect,
@@ -258,7 +274,10 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "index": index,
     "serve": serve,
     "sync": sync,
+    "reproduce": reproduce,
 }
+NESTED = {"prepare": prepare, "reproduce": reproduce}
+"""Commands of commands."""
 
 
 def _prepare(source: Source, dest: Path, options: PrepareOptions, drop_duplicates: bool) -> int:
@@ -288,10 +307,10 @@ def _run(commands: dict[str, Callable[..., int]], prog: str, arguments: list[str
 
 
 def main() -> None:
-    """The entry point: `recscale prepare` hands its arguments, flags included, to its format."""
+    """The entry point: `prepare` and `reproduce` hand their arguments, flags included, to the command they name."""
     arguments = sys.argv[1:]
-    if arguments[:1] == ["prepare"] and len(arguments) > 1 and arguments[1] not in ("-h", "--help"):
-        run_command(lambda: _run(PREPARE, "recscale prepare", arguments[1:]))
+    if arguments and arguments[0] in NESTED and len(arguments) > 1 and arguments[1] not in ("-h", "--help"):
+        run_command(lambda: NESTED[arguments[0]](tuple(arguments[1:])))
     run_command(lambda: _run(COMMANDS, "recscale", arguments))
 
 

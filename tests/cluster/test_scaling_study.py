@@ -83,6 +83,7 @@ def test_a_killed_study_loses_only_what_ran_and_a_larger_grid_adds_only_what_is_
     assert {row["status"] for row in rows} == {"finished"}
     names = {"study.json", "trials.parquet", "trials.csv", "curves.json", "spectra.parquet", "provenance.json"}
     names |= {"training.parquet", "sub_embeddings.parquet"}
+    names |= {"associations.json", "equal_budget.parquet", "ensembles.parquet"}
     assert {path.name for path in (tmp_path / "tiny").iterdir()} == names | {"report.html", "privacy.parquet"}
     assert (tmp_path / "mlflow.db").exists()
 
@@ -130,6 +131,7 @@ def test_a_plan_launches_and_writes_nothing(small_dataset: Dataset, tmp_path: Pa
         (("--axes", "learning_rate"), "error: axis 'learning_rate' is not FIELD=VALUE"),
         (("--cpus-per-trial", "5000"), "error: a trial's share is 5000 CPU"),
         (("--data", "/nowhere"), "error: /nowhere is not a prepared dataset"),
+        (("--base-seeds", "1"), "error: --base-seeds 1 is fewer than --seeds 2"),
     ],
 )
 def test_bad_input_is_one_line_and_status_1(

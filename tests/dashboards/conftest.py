@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from dashboards.results import PrivacyRow, StudyResults, Trial, load_results
+from recscale.curves.association import Pair, associate
 from recscale.curves.curve import Curve, Observation
+from recscale.curves.ensembles import EnsembleCell
+from recscale.curves.equal_budget import BudgetAxis, compare
+from recscale.curves.prediction import ArmAssociations, Measure, MeasureAssociation, prediction_sentence
 from recscale.curves.scaling import gather
 from recscale.curves.verdict import Better, judge
 from recscale.records import to_plain
@@ -184,18 +189,79 @@ def _curves(rows: list[dict[str, Any]], families: Sequence[str]) -> dict[str, An
     return {"curves": [_curve(rows, *each) for each in arms], "verdicts": verdicts}
 
 
+def _associations(rows: list[dict[str, Any]], families: Sequence[str]) -> list[ArmAssociations]:
+    """IA/K and its concatenated reading against AUC; effective rank is no column of these trials."""
+    found = []
+    for family, arm in product(families, ("SE", "ME")):
+        chosen = [r for r in rows if r["status"] == "finished" and (r["family"], r["arm"]) == (family, arm)]
+        measures = [
+            MeasureAssociation(measure, associate(_pairs(chosen, measure.value), replicates=100), -1.0)
+            for measure in (Measure.IA_RATIO, Measure.WEIGHTED_IA_RATIO)
+        ]
+        base = [r["test_auc"] for r in rows if (r["family"], r["arm"], r["scale"]) == (family, "SE", 1.0)]
+        ids = tuple(row["trial_id"] for row in chosen)
+        sentence = prediction_sentence(family, arm, measures)
+        found.append(ArmAssociations(family, "fair", arm, float(np.mean(base)), ids, tuple(measures), sentence))
+    return found
+
+
+def _pairs(rows: list[dict[str, Any]], column: str) -> list[Pair]:
+    return [Pair((r["scale"], r["num_sets"]), r[column], r["test_auc"], r["trial_id"]) for r in rows]
+
+
+def _budgets(rows: list[dict[str, Any]], families: Sequence[str]) -> list[dict[str, Any]]:
+    """As recscale.study.equal_budget writes them."""
+    return [
+        {"family": family, "variant": "fair", "metric": metric, "axis": axis.value, "scale": s, "num_sets": int(s)}
+        | asdict(compare(_sized(rows, family, "SE", metric, axis), [x for x in multi if x.scale == s]))
+        for family, metric, axis in product(families, METRICS, BudgetAxis)
+        for multi in [_sized(rows, family, "ME", metric, axis)]
+        for s in SCALES[1:]
+        if any(x.scale == s for x in multi)
+    ]
+
+
+def _sized(rows: list[dict[str, Any]], family: str, arm: str, metric: str, axis: BudgetAxis) -> list[Observation]:
+    chosen = [r for r in rows if r["status"] == "finished" and (r["family"], r["arm"]) == (family, arm)]
+    sizes = [{**r, "total_params": r["table_params"] + r["dense_params"]}[axis.value] for r in chosen]
+    return [Observation(r["scale"], x, r[metric], r["trial_id"]) for r, x in zip(chosen, sizes, strict=True)]
+
+
+def _ensembles(rows: list[dict[str, Any]], families: Sequence[str]) -> list[dict[str, Any]]:
+    """Two models more are a little better; ten are lacking."""
+    cells = []
+    for family, metric, members in product(families, METRICS, (2, 4, 10)):
+        base = [r for r in rows if (r["family"], r["arm"], r["scale"]) == (family, "SE", 1.0)]
+        mean = None if members == 10 else float(np.mean([r[metric] for r in base]))
+        multi = [r[metric] for r in rows if (r["family"], r["arm"], r["scale"]) == (family, "ME", members)]
+        rival = float(np.mean(multi)) if mean and multi else None
+        sizes = (members * base[0][name] for name in ("table_params", "dense_params", "flops_per_sample"))
+        gap = (rival - mean, rival - mean - 1e-4, rival - mean + 1e-4) if rival and mean else (None, None, None)
+        note = "" if mean else "10 base models needed, 3 found: run the study with --base-seeds 10"
+        ids = tuple(r["trial_id"] for r in base)
+        cell = EnsembleCell(
+            family, "fair", metric, members, 3, 2 if mean else 0, "disjoint", mean, 1e-4 if mean else None, *sizes,
+            rival, *gap, None, None, None, None, ids, note,
+        )  # fmt: skip
+        cells.append(asdict(cell))
+    return cells
+
+
 def _write(folder: Path, rows: list[dict[str, Any]], families: Sequence[str], sizes: Sequence[int]) -> Path:
     folder.mkdir()
     pq.write_table(pa.Table.from_pylist(rows), folder / "trials.parquet")
     pq.write_table(pa.Table.from_pylist(_spectra(rows, sizes)), folder / "spectra.parquet")
     (folder / "curves.json").write_text(json.dumps(to_plain(_curves(rows, families))))
+    (folder / "associations.json").write_text(json.dumps(to_plain(_associations(rows, families))))
+    pq.write_table(pa.Table.from_pylist(_budgets(rows, families)), folder / "equal_budget.parquet")
+    pq.write_table(pa.Table.from_pylist(_ensembles(rows, families)), folder / "ensembles.parquet")
     (folder / "provenance.json").write_text(json.dumps(PROVENANCE))
     return folder
 
 
 @pytest.fixture(scope="session")
 def study_folder(tmp_path_factory: pytest.TempPathFactory, trial_rows: list[dict[str, Any]]) -> Path:
-    """A study folder with all four files."""
+    """A study folder with all its files."""
     return _write(tmp_path_factory.mktemp("studies") / "quick & dirty", trial_rows, FAMILIES, VOCABULARIES)
 
 

@@ -119,6 +119,19 @@ def test_every_choice_redraws_its_figures_and_no_other(visit):
     assert visit.complaints == []
 
 
+def test_evidence_follows_its_own_controls(visit):
+    page = visit.page
+    scaling, budget, quality = (page.evaluate(FIRST_Y, name) for name in ("scaling-0", "budget", "prediction"))
+    page.locator("[data-control='budget-family']").select_option(index=1)
+    page.get_by_text("gain over the base", exact=True).click()
+    wait_until(page, "document.getElementById('prediction')._fullData.at(-1).y[0] < 0.1")
+    assert page.evaluate(FIRST_Y, "budget") != budget
+    assert page.evaluate(FIRST_Y, "prediction") != quality
+    assert page.evaluate(FIRST_Y, "scaling-0") == scaling
+    assert page.evaluate(OVERFLOW) <= 0
+    assert visit.complaints == []
+
+
 def test_the_table_sorts_with_missing_numbers_last(visit, results):
     page = visit.page
     header = page.locator("#trials th", has_text="test AUC")

@@ -8,9 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from dashboards.evidence import Evidence
 from dashboards.scaling import report_html, write_report
 
 ROOT = Path(__file__).parents[2]
+TITLES = (
+    "Verdict",
+    "Scaling curves",
+    "Equal budgets",
+    "Is it only ensembling?",
+    "Collapse",
+    "Does IA predict quality?",
+    "Cost against quality",
+    "Every trial",
+    "Provenance",
+)
 
 
 class Elements(HTMLParser):
@@ -59,10 +71,11 @@ def test_hostile_names_are_text(page):
 
 
 def test_every_section_is_there(page):
-    for title in ("Verdict", "Scaling curves", "Collapse", "Cost against quality", "Every trial", "Provenance"):
+    for title in TITLES:
         assert f"<h2>{title}</h2>" in page
     assert "63 trials:" in page
-    assert page.count("How to read this.") == 6
+    assert page.count("How to read this.") == 9
+    assert sorted(TITLES, key=lambda title: page.index(f"<h2>{title}</h2>")) == list(TITLES)
 
 
 def test_five_hundred_trials_stay_below_six_megabytes(large_results, tmp_path):
@@ -72,8 +85,9 @@ def test_five_hundred_trials_stay_below_six_megabytes(large_results, tmp_path):
 
 
 def test_missing_files_are_said_in_a_sentence(results):
-    bare = report_html(replace(results, curves=None, spectra=None, provenance=()))
-    for name in ("curves.json", "spectra.parquet", "provenance.json"):
+    bare = report_html(replace(results, curves=None, spectra=None, provenance=(), evidence=Evidence()))
+    evidence = ("associations.json", "equal_budget.parquet", "ensembles.parquet")
+    for name in ("curves.json", "spectra.parquet", "provenance.json", *evidence):
         assert f"{name} has not been written" in bare
 
 

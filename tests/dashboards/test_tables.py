@@ -41,7 +41,8 @@ def test_mean_and_spread_are_those_of_the_seeds(results, trial_rows, axis, metri
         values = [row[metric.value] for row in rows]
         assert point.mean == pytest.approx(np.mean(values))
         assert point.std == pytest.approx(np.std(values, ddof=1))
-        assert point.x == rows[0][axis.value]
+        sizes = rows[0] | {"total_params": rows[0]["table_params"] + rows[0]["dense_params"]}
+        assert point.x == sizes[axis.value]
         assert [seed.trial_id for seed in point.seeds] == [row["trial_id"] for row in rows]
 
 

@@ -20,14 +20,14 @@ def study_curves(finished: Sequence[Finished], groups: Sequence[TrialGroup] = ()
     """One curve per family, variant, group, arm and metric, against scale."""
     return tuple(
         fit_curve(
-            [_observe(trial, metric) for trial in trials],
+            [observe(trial, metric) for trial in trials],
             family=family,
             variant=variant,
             arm=arm,
             metric=metric,
             upper=upper,
         )
-        for (family, variant), members in _by_family(finished, groups)
+        for (family, variant), members in by_family(finished, groups)
         for arm, trials in arms(members).items()
         for metric, upper in METRICS.items()
     )
@@ -36,7 +36,7 @@ def study_curves(finished: Sequence[Finished], groups: Sequence[TrialGroup] = ()
 def judge_families(finished: Sequence[Finished], groups: Sequence[TrialGroup] = ()) -> tuple[Verdict, ...]:
     """What each family's trials, in each group, say about AUC, in numbers and in a sentence."""
     verdicts = []
-    for (family, _), members in _by_family(finished, groups):
+    for (family, _), members in by_family(finished, groups):
         by_arm = arms(members)
         single = by_arm.get(Arm.SINGLE.value, [])
         multi = next((trials for arm, trials in by_arm.items() if arm != Arm.SINGLE.value), [])
@@ -45,9 +45,9 @@ def judge_families(finished: Sequence[Finished], groups: Sequence[TrialGroup] = 
                 family,
                 metric="test_auc",
                 better=Better.HIGHER,
-                single=[_observe(trial, "test_auc") for trial in single],
-                multi=[_observe(trial, "test_auc") for trial in multi],
-                ia_ratio=[_observe(trial, "ia_ratio_mean") for trial in single],
+                single=[observe(trial, "test_auc") for trial in single],
+                multi=[observe(trial, "test_auc") for trial in multi],
+                ia_ratio=[observe(trial, "ia_ratio_mean") for trial in single],
             )
         )
     return tuple(verdicts)
@@ -76,8 +76,8 @@ def _all_follow_scale(multi: Iterable[Finished]) -> bool:
     return all(spec.model.num_sets == spec.model.scale for spec, _ in multi)
 
 
-def _by_family(
-    finished: Sequence[Finished], groups: Sequence[TrialGroup]
+def by_family(
+    finished: Sequence[Finished], groups: Sequence[TrialGroup] = ()
 ) -> list[tuple[tuple[str, str], list[Finished]]]:
     """Trials per family and variant, in each group; a setting that differs within a family is part of its label."""
     labelled = []
@@ -105,9 +105,17 @@ def _further(spec: TrialSpec) -> dict[str, object]:
     return {**vars(neutral), **vars(spec.train)}
 
 
-def _observe(trial: Finished, name: str) -> Observation:
-    """One trial's value of a test metric or a collapse metric."""
+def cells_of(trials: Iterable[Finished]) -> dict[tuple[float, int], list[Finished]]:
+    """Trials of one family by scale and number of sets, ascending; those of one cell differ in their seed."""
+    cells: dict[tuple[float, int], list[Finished]] = {}
+    for trial in sorted(trials, key=lambda trial: (trial[0].model.scale, trial[0].model.num_sets, trial[0].seed)):
+        cells.setdefault((trial[0].model.scale, trial[0].model.num_sets), []).append(trial)
+    return cells
+
+
+def observe(trial: Finished, name: str, x: float | None = None) -> Observation:
+    """One trial's value of a test metric or a collapse metric, at x or at its scale."""
     spec, result = trial
     part = result.test if name.startswith("test_") else result.collapse
     value = getattr(part, name.removeprefix("test_"))
-    return Observation(spec.model.scale, spec.model.scale, float(value), spec.trial_id)
+    return Observation(spec.model.scale, spec.model.scale if x is None else x, float(value), spec.trial_id)

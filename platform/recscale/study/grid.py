@@ -102,7 +102,7 @@ def resolve_all(grids: Sequence[Grid], dataset_fingerprint: str) -> ResolvedGrid
     refused = dict.fromkeys(refusal for part in resolved for refusal in part.refused)
     if not trials:
         raise ConfigError(f"no point of the grid can be built: {'; '.join(refusal.reason for refusal in refused)}")
-    return ResolvedGrid(tuple(trials), tuple(refused), tuple(group for part in resolved for group in part.groups))
+    return ResolvedGrid(tuple(trials), tuple(refused), _joined([group for part in resolved for group in part.groups]))
 
 
 def _resolve(grid: Grid, dataset_fingerprint: str) -> ResolvedGrid:
@@ -138,6 +138,16 @@ def _groups(grid: Grid, trial_ids: tuple[str, ...]) -> tuple[TrialGroup, ...]:
     """The group of a named grid."""
     fields = grid.per_cell.fields if grid.per_cell else ()
     return (TrialGroup(grid.name, trial_ids, fields),) if grid.name else ()
+
+
+def _joined(groups: Sequence[TrialGroup]) -> tuple[TrialGroup, ...]:
+    """Groups of one name as one."""
+    joined: dict[str, TrialGroup] = {}
+    for group in groups:
+        known = joined.get(group.name, replace(group, trial_ids=()))
+        trial_ids = tuple(dict.fromkeys((*known.trial_ids, *group.trial_ids)))
+        joined[group.name] = replace(group, trial_ids=trial_ids)
+    return tuple(joined.values())
 
 
 def _check(grid: Grid) -> None:

@@ -15,6 +15,7 @@ from recscale.errors import DataError
 from recscale.models.accounting import ModelCost
 from recscale.records import TrialResult, TrialSpec, to_plain
 from recscale.study.curves import judge_families, study_curves
+from recscale.study.evidence import write_evidence
 from recscale.study.files import write_atomic
 from recscale.study.history import training_table
 from recscale.study.store import TrialStatus
@@ -86,8 +87,9 @@ def write_results(study: Study) -> tuple[Path, ...]:
     write_atomic(folder / "spectra.parquet", sink.getvalue().to_pybytes())
     more = _write_collapse(study, trials, results)
     write_atomic(folder / "provenance.json", _json(dict(study.provenance)))
+    evidence = write_evidence(study, finished)
     names = ("trials.parquet", "trials.csv", "curves.json", "spectra.parquet", *more, "provenance.json")
-    return tuple(folder / name for name in names)
+    return (*(folder / name for name in names), *evidence)
 
 
 def _write_collapse(study: Study, trials: pa.Table, results: dict[str, TrialResult]) -> tuple[str, ...]:
