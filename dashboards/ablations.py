@@ -1,11 +1,9 @@
 """The ablation report: what of multi-embedding matters, as one self-contained HTML page."""
 
-from pathlib import Path
-
 from dashboards.ablation_figures import REFERENCE_CONTROL, ablation_panels, comparison_title, scale_control
 from dashboards.ablation_tables import Comparison, VariantRow, comparisons, verdict_words
-from dashboards.page import Panel, controls_html, number, page_html, panels_html, section_html, text
-from dashboards.results import StudyResults, load_results
+from dashboards.page import Page, Panel, controls_html, number, panels_html, section_html, text
+from dashboards.results import StudyResults
 from dashboards.sections import NOTHING_FINISHED, closing_sections, header_html
 from recscale.curves.differences import Difference
 
@@ -26,15 +24,8 @@ HOW_TO_READ = {
 COLUMNS = ("sets", "seeds", "test AUC", "minus ME", "minus SE", "IA / K", "IA / (M·K)", "set diversity")
 
 
-def write_ablation_report(study_folder: Path) -> Path:
-    """Reads a study's tables and writes report.html beside them; its path."""
-    path = study_folder / "report.html"
-    path.write_text(ablation_html(load_results(study_folder)), encoding="utf-8")
-    return path
-
-
-def ablation_html(results: StudyResults) -> str:
-    """The page as text."""
+def report_page(results: StudyResults) -> Page:
+    """The whole page."""
     found = comparisons(results)
     sections: list[str] = [header_html(results)]
     panels: list[Panel] = []
@@ -44,7 +35,7 @@ def ablation_html(results: StudyResults) -> str:
     else:
         sections.append(NOTHING_FINISHED)
     sections += closing_sections(results)
-    return page_html(f"{results.name} · ablation report", sections, panels)
+    return Page(f"{results.name} · ablation report", sections, panels)
 
 
 def _verdicts(found: list[Comparison]) -> str:

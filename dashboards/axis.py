@@ -1,15 +1,14 @@
 """The page of a study along one axis: data amount, depth or weight decay, against quality and collapse."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from dashboards import privacy
 from dashboards.axis_figures import READING_CONTROL, abundance_pairs, quality_panels
 from dashboards.axis_tables import Place, Spacing, StudyAxis, numeric_axis
 from dashboards.axis_words import change_rows, changes_html, sentences
 from dashboards.figures import METRIC_CONTROL, model_title
-from dashboards.page import Panel, controls_html, grid_html, how_html, page_html, panels_html, section_html, text
-from dashboards.results import StudyResults, Trial, load_results
+from dashboards.page import Page, Panel, controls_html, grid_html, how_html, panels_html, section_html, text
+from dashboards.results import StudyResults, Trial
 from dashboards.sections import NOTHING_FINISHED, closing_sections, header_html
 from dashboards.tables import models, trials_of
 
@@ -87,15 +86,8 @@ DECAY = AxisPage(
 )
 
 
-def write_study_report(page: AxisPage, study_folder: Path) -> Path:
-    """Reads a study's tables and writes report.html beside them; its path."""
-    path = study_folder / "report.html"
-    path.write_text(report_html(page, load_results(study_folder)), encoding="utf-8")
-    return path
-
-
-def report_html(page: AxisPage, results: StudyResults) -> str:
-    """The page as text."""
+def report_page(page: AxisPage, results: StudyResults) -> Page:
+    """The whole page."""
     sections, panels = [header_html(results)], []
     if results.finished:
         sections.append(section_html(f"Verdict on {page.title}", _verdict(page, results)))
@@ -105,7 +97,7 @@ def report_html(page: AxisPage, results: StudyResults) -> str:
     else:
         sections.append(NOTHING_FINISHED)
     sections += closing_sections(results)
-    return page_html(f"{results.name} · {page.title}", sections, panels)
+    return Page(f"{results.name} · {page.title}", sections, panels)
 
 
 def _verdict(page: AxisPage, results: StudyResults) -> str:

@@ -1,12 +1,10 @@
 """The collapse report: the paper's figures and evidence, from one study, as one self-contained HTML page."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from dashboards.collapse_figures import WEIGHTING_CONTROL, choice_control, fields_panel, spectra_panels
 from dashboards.collapse_results import (
     CollapseResults,
-    load_collapse,
     plain_labels,
     regularized_pairs,
 )
@@ -30,7 +28,7 @@ from dashboards.evidence_figures import (
     training_panels,
 )
 from dashboards.evidence_tables import along_training, over_scales, path
-from dashboards.page import Control, ControlKind, Panel, controls_html, page_html, panels_html, section_html, text
+from dashboards.page import Control, ControlKind, Page, Panel, controls_html, panels_html, section_html, text
 from dashboards.sections import NOTHING_FINISHED, closing_sections, header_html
 from dashboards.style import titled
 from dashboards.toy_figures import MOMENT_CONTROL, dim_control, toy_panels
@@ -67,15 +65,8 @@ HOW_TO_READ = {
 NO_TOY = "toy.parquet has not been written: the study's recipe writes it when it ends."
 
 
-def write_collapse_report(study_folder: Path) -> Path:
-    """Reads a study's tables and writes report.html beside them; its path."""
-    path = study_folder / "report.html"
-    path.write_text(collapse_html(load_collapse(study_folder)), encoding="utf-8")
-    return path
-
-
-def collapse_html(results: CollapseResults) -> str:
-    """The page as text."""
+def report_page(results: CollapseResults) -> Page:
+    """The whole page."""
     study = results.study
     bodies: list[Section] = [_toy(results)]
     if study.finished:
@@ -84,7 +75,7 @@ def collapse_html(results: CollapseResults) -> str:
     sections = [header_html(study) + ("" if study.finished else NOTHING_FINISHED)]
     sections += [body for body, _ in bodies] + closing_sections(study)
     panels = [panel for _, drawn in bodies for panel in drawn]
-    return page_html(f"{study.name} · collapse report", sections, panels)
+    return Page(f"{study.name} · collapse report", sections, panels)
 
 
 def _section(title: str, sentence: str, body: str, panels: list[Panel]) -> Section:

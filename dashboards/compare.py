@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from dashboards.compare_tables import CellDifference, cell_differences, data_note, sentences
 from dashboards.figures import AXIS_CONTROL, AXIS_TITLES, METRIC_CONTROL, METRIC_TITLES, model_title
 from dashboards.page import (
+    Page,
     Panel,
     controls_html,
     number,
@@ -71,7 +72,7 @@ def comparison_html(studies: Sequence[StudyResults]) -> str:
         section_html("Differences", panels_html(differences, DIFFERENCES_HOW)),
         section_html("Every shared cell", _table(reference, others)),
     ]
-    return page_html(" against ".join(study.name for study in studies), sections, [*curves, *differences])
+    return page_html(Page(" against ".join(study.name for study in studies), sections, [*curves, *differences]))
 
 
 def _header(studies: Sequence[StudyResults]) -> str:

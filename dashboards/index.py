@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from dashboards.page import number, page_html, section_html, text, write_page_file
+from dashboards.page import Page, number, page_html, section_html, text, write_page_file
 from recscale.records import from_json
 
 INDEX_FILE = "index.html"
@@ -66,7 +66,7 @@ def index_html(storage: str, entries: tuple[StudyEntry, ...], link: str = "{name
     how = '<p class="how">Newest first; a click on a column sorts by it. The best family is the one that the valid '
     how += "split selects.</p>"
     body = _table(entries, link) + how if entries else "<p>No study has been run in this storage yet.</p>"
-    return page_html(f"{storage} · studies", [f"{head}</header>", section_html("Every study", body)], [])
+    return page_html(Page(f"{storage} · studies", [f"{head}</header>", section_html("Every study", body)], []))
 
 
 def _table(entries: tuple[StudyEntry, ...], link: str) -> str:

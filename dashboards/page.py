@@ -5,6 +5,7 @@ import html
 import json
 import os
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import product
@@ -52,6 +53,18 @@ class Panel:
     """What it listens to."""
     figures: tuple[go.Figure, ...]
     """In the order of itertools.product over the controls' options; one figure where there is no control."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A whole page before it becomes HTML."""
+
+    title: str
+    """What the browser's tab says."""
+    sections: Sequence[str]
+    """HTML, from top to bottom."""
+    panels: Sequence[Panel]
+    """Every figure of the sections."""
 
 
 def text(value: object) -> str:
@@ -138,17 +151,17 @@ def write_page_file(path: Path, page: str) -> Path:
     return path
 
 
-def page_html(title: str, sections: list[str], panels: list[Panel]) -> str:
+def page_html(page: Page) -> str:
     """The whole page; plotly.js is part of it only where there is something to draw."""
     style, script = ((ASSETS / name).read_text() for name in ("page.css", "page.js"))
-    plotly = f"<script>{get_plotlyjs()}</script>" if panels else ""
-    data = packed_json([panel_data(panel) for panel in panels])
+    plotly = f"<script>{get_plotlyjs()}</script>" if page.panels else ""
+    data = packed_json([panel_data(panel) for panel in page.panels])
     return (
-        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{text(title)}</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{text(page.title)}</title>'
         f'<meta http-equiv="Content-Security-Policy" content="{text(CONTENT_POLICY)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
         f'content="light dark"><link rel="icon" href="data:,"><style>{style}</style></head>'
-        f"<body><main><noscript>Figures and sorting need JavaScript.</noscript>{''.join(sections)}</main>"
+        f"<body><main><noscript>Figures and sorting need JavaScript.</noscript>{''.join(page.sections)}</main>"
         f'<script type="application/octet-stream" id="panels">{data}</script>'
         f"{plotly}<script>{script}</script></body></html>\n"
     )

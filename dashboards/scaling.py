@@ -1,7 +1,5 @@
 """The scaling report: one self-contained HTML page for one study."""
 
-from pathlib import Path
-
 from dashboards import budget, ensembles, prediction, privacy
 from dashboards.collapse_figures import (
     WEIGHTING_CONTROL,
@@ -11,8 +9,8 @@ from dashboards.collapse_figures import (
     spectra_panels,
 )
 from dashboards.figures import AXIS_CONTROL, COST_CONTROL, METRIC_CONTROL, cost_panel, scaling_panels
-from dashboards.page import Panel, controls_html, page_html, panels_html, section_html, write_page_file
-from dashboards.results import StudyResults, load_results
+from dashboards.page import Page, Panel, controls_html, panels_html, section_html
+from dashboards.results import StudyResults
 from dashboards.sections import NOTHING_FINISHED, cards_html, closing_sections, header_html
 from dashboards.trial_table import laws_html
 from recscale.curves.verdict import Verdict
@@ -37,20 +35,8 @@ HOW_TO_READ = {
 }
 
 
-def write_study_report(study_folder: Path) -> Path:
-    """Reads a study's tables and writes report.html beside them; its path."""
-    path = study_folder / "report.html"
-    write_report(load_results(study_folder), path)
-    return path
-
-
-def write_report(results: StudyResults, path: Path) -> None:
-    """Writes the page; it needs no network, and nothing beside it."""
-    write_page_file(path, report_html(results))
-
-
-def report_html(results: StudyResults) -> str:
-    """The page as text."""
+def report_page(results: StudyResults) -> Page:
+    """The whole page."""
     sections, panels = [header_html(results), section_html("Verdict", _verdicts(results))], []
     if results.finished:
         for body, drawn in (
@@ -66,7 +52,7 @@ def report_html(results: StudyResults) -> str:
             panels += drawn
     else:
         sections.append(NOTHING_FINISHED)
-    return page_html(f"{results.name} · scaling report", sections + closing_sections(results), panels)
+    return Page(f"{results.name} · scaling report", sections + closing_sections(results), panels)
 
 
 def _verdicts(results: StudyResults) -> str:

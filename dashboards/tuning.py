@@ -1,13 +1,11 @@
 """The tuning report: does single-embedding's fall survive settings that fit the scale? One self-contained page."""
 
-from pathlib import Path
-
 from dashboards.figures import METRIC_CONTROL, model_title
-from dashboards.page import Panel, controls_html, number, page_html, panels_html, section_html, text
+from dashboards.page import Page, Panel, controls_html, number, panels_html, section_html, text
 from dashboards.sections import cards_html, closing_sections, header_html
 from dashboards.trial_table import laws_html
 from dashboards.tuning_figures import SETTING_CONTROL, curve_panels, sample_panels, winners_panel
-from dashboards.tuning_tables import TestAuc, TuningResults, WinnerRow, load_tuning, survival_sentences, winner_rows
+from dashboards.tuning_tables import TestAuc, TuningResults, WinnerRow, survival_sentences, winner_rows
 
 HOW_TO_READ = {
     "verdict": "Untuned is one setting for all scales, as papers train; tuned is the best of the samples tried in each "
@@ -35,21 +33,14 @@ WINNER_HEADERS = (
 )
 
 
-def write_study_report(study_folder: Path) -> Path:
-    """Reads a tuning study's tables and writes report.html beside them; its path."""
-    path = study_folder / "report.html"
-    path.write_text(report_html(load_tuning(study_folder)), encoding="utf-8")
-    return path
-
-
-def report_html(results: TuningResults) -> str:
-    """The page as text; it needs no network, and nothing beside it."""
+def report_page(results: TuningResults) -> Page:
+    """The whole page."""
     sections, panels = [header_html(results.study), section_html("Verdict", _verdicts(results))], []
     for body, drawn in (_curves(results), _winners(results), _samples(results)):
         sections.append(body)
         panels += drawn
     title = f"{results.study.name} · tuning report"
-    return page_html(title, sections + closing_sections(results.study), panels)
+    return Page(title, sections + closing_sections(results.study), panels)
 
 
 def _verdicts(results: TuningResults) -> str:

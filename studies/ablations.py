@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import partial
 
 import _boot  # noqa: F401  isort: skip  (finds the package in a checkout)
 from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, dataset_of, grid_of, parse, study_name
 
-from dashboards.ablations import write_ablation_report
+from dashboards.pages import write_page
 from recscale.cluster.launch import launch
 from recscale.entry import run_command
 from recscale.errors import ConfigError
@@ -116,7 +117,7 @@ def main() -> int:
     options = parse(PRESETS, sys.argv[1:], __doc__)
     dataset = dataset_of(options)
     name = study_name("ablations", options, dataset)
-    return launch(name, "ablations", dataset, grids_of(options), options.launch, write_ablation_report)
+    return launch(name, "ablations", dataset, grids_of(options), options.launch, partial(write_page, "ablations"))
 
 
 if __name__ == "__main__":

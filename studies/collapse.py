@@ -12,7 +12,7 @@ from pathlib import Path
 import _boot  # noqa: F401  isort: skip  (finds the package in a checkout)
 from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, dataset_of, grid_of, parse, study_name
 
-from dashboards.collapse import write_collapse_report
+from dashboards.pages import write_page
 from recscale.cluster.launch import launch
 from recscale.entry import run_command
 from recscale.errors import ConfigError
@@ -73,7 +73,7 @@ def main() -> int:
 
     def report(study_folder: Path) -> Path:
         write_toy(study_folder, toys)
-        return write_collapse_report(study_folder)
+        return write_page("collapse", study_folder)
 
     return launch(study_name("collapse", options, dataset), "collapse", dataset, grids, options.launch, report)
 

@@ -6,12 +6,13 @@ trials are skipped, failed ones are tried again, and a larger grid adds only wha
 
 import sys
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import _boot  # noqa: F401  isort: skip  (finds the package in a checkout)
 from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, dataset_of, grid_of, parse, study_name
 
-from dashboards.scaling import write_study_report
+from dashboards.pages import write_page
 from recscale.cluster.launch import launch
 from recscale.data.reader import Dataset
 from recscale.entry import run_command
@@ -63,7 +64,7 @@ def main() -> int:
     dataset = dataset_of(options)
     name = study_name("scaling-tuned" if options.tuned else "scaling", options, dataset)
     grids = [_tuned(grid, options, dataset) for grid in grids_of(options)]
-    return launch(name, "scaling", dataset, grids, options.launch, write_study_report)
+    return launch(name, "scaling", dataset, grids, options.launch, partial(write_page, "scaling"))
 
 
 def _tuned(grid: Grid, options: ScalingOptions, dataset: Dataset) -> Grid:

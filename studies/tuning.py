@@ -7,13 +7,14 @@ settings. The same command again resumes it. `studies/scaling.py --tuned` trains
 
 import sys
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated
 
 import _boot  # noqa: F401  isort: skip  (finds the package in a checkout)
 import tyro
 from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, dataset_of, grid_of, parse, study_name
 
-from dashboards.tuning import write_study_report
+from dashboards.pages import write_page
 from recscale.cluster.launch import launch
 from recscale.cluster.search import search
 from recscale.entry import run_command
@@ -61,8 +62,8 @@ def main() -> int:
     tuned = replace(grid, name=Tuning.TUNED.value, per_cell=found.tuned)
     if options.launch.plan and found.missing:
         print("Of the trials to train, those with tuned settings follow from the search; they are as many as these:")
-        return launch(name, "tuning", dataset, [untuned], options.launch, write_study_report)
-    status = launch(name, "tuning", dataset, [untuned, tuned], options.launch, write_study_report)
+        return launch(name, "tuning", dataset, [untuned], options.launch, partial(write_page, "tuning"))
+    status = launch(name, "tuning", dataset, [untuned, tuned], options.launch, partial(write_page, "tuning"))
     if found.missing:
         print(f"{found.missing} samples failed; the same command tries them again", file=sys.stderr)
     return 1 if found.missing else status

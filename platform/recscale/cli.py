@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
@@ -142,15 +143,24 @@ def status(study: Positional[str], storage: Path = Path("runs")) -> int:
     return 1 if found.failed else 0
 
 
-def report(study: Positional[str], storage: Path = Path("runs"), privacy: bool = False) -> int:
+def report(
+    study: Positional[str],
+    storage: Path = Path("runs"),
+    privacy: bool = False,
+    figures: Path | None = None,
+    format: Literal["svg", "pdf", "png"] = "svg",  # noqa: A002  the flag's name
+) -> int:
     """Write a study's tables and report again from what the store holds now.
 
     Args:
         study: Name of a study in the storage, or its folder.
         storage: Folder that keeps the studies.
         privacy: Attack every trial by membership inference, and add what came out.
+        figures: Folder for static pictures of every figure; drawn by an installed Chromium.
+        format: Format of the pictures.
     """
-    from dashboards.pages import write_page
+    from dashboards.pages import study_page, write_page
+    from dashboards.static import Format, write_pictures
     from recscale.study.privacy import write_privacy
     from recscale.study.results import write_results
     from recscale.study.study import find_study, read_study
@@ -160,6 +170,9 @@ def report(study: Positional[str], storage: Path = Path("runs"), privacy: bool =
     if privacy:
         write_privacy(found)
     print(write_page(found.spec.recipe, found.folder))
+    if figures is not None:
+        written = write_pictures(study_page(found.spec.recipe, found.folder).panels, figures, Format(format))
+        print(f"{len(written)} pictures in {figures}")
     return 0
 
 
@@ -255,12 +268,12 @@ def reproduce(arguments: Annotated[tuple[str, ...], tyro.conf.Positional] = ()) 
     Args:
         arguments: table1, then its own.
     """
-    from dashboards.scaling import write_study_report
+    from dashboards.pages import write_page
     from recscale.cluster.table1 import Table1Options, reproduce_table1
 
     def table1(options: Annotated[Table1Options, OmitArgPrefixes]) -> int:
         """Table 1 of Guo et al. 2024, with its protocol; ours is printed beside theirs and written to table1.csv."""
-        return reproduce_table1(options, write_study_report)
+        return reproduce_table1(options, partial(write_page, "scaling"))
 
     return _run({"table1": table1}, "recscale reproduce", list(arguments))
 

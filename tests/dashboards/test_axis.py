@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.axis import DATA_AMOUNT, DECAY, DEPTH, report_html
+from dashboards.axis import DATA_AMOUNT, DECAY, DEPTH, report_page
 from dashboards.axis_figures import abundance_pairs, line_figure, quality_panels
 from dashboards.axis_tables import lines
 from dashboards.axis_words import change_rows, sentences
+from dashboards.page import page_html
 from dashboards.pages import PAGES, write_page
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def page(axis_results):
-    return report_html(DATA_AMOUNT, axis_results)
+    return page_html(report_page(DATA_AMOUNT, axis_results))
 
 
 def _family(results, family="dcnv2"):
@@ -103,16 +104,16 @@ def test_every_section_is_there_and_hostile_names_are_text(page, axis_results):
         assert f"<h2>{title}</h2>" in page
     assert "<script>alert" not in page
     assert len(quality_panels(axis_results, DATA_AMOUNT.axis)) == 3
-    assert "<h2>Privacy</h2>" not in report_html(DATA_AMOUNT, replace(axis_results, privacy=None))
+    assert "<h2>Privacy</h2>" not in page_html(report_page(DATA_AMOUNT, replace(axis_results, privacy=None)))
 
 
 def test_another_studys_axis_is_said_to_be_missing(axis_results):
-    assert "Nothing to compare along cross layers yet." in report_html(DEPTH, axis_results)
+    assert "Nothing to compare along cross layers yet." in page_html(report_page(DEPTH, axis_results))
 
 
 def test_a_study_with_nothing_finished_says_so(axis_results):
     unfinished = tuple(replace(trial, status="missing", test_auc=None) for trial in axis_results.trials)
-    bare = report_html(DATA_AMOUNT, replace(axis_results, trials=unfinished))
+    bare = page_html(report_page(DATA_AMOUNT, replace(axis_results, trials=unfinished)))
     assert "No trial of this study has finished yet" in bare
 
 

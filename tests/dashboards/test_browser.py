@@ -9,7 +9,8 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from dashboards import axis
-from dashboards.scaling import write_report
+from dashboards.page import page_html, write_page_file
+from dashboards.scaling import report_page
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -48,7 +49,7 @@ def wait_until(page: "sync_api.Page", condition: str) -> None:
 @pytest.fixture(scope="module")
 def address(results, tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    write_report(results, path)
+    write_page_file(path, page_html(report_page(results)))
     return path.as_uri()
 
 
@@ -167,7 +168,8 @@ def test_a_failed_trial_unfolds_its_traceback(visit):
 
 def test_a_page_with_nothing_to_draw_does_not_complain(browser, results, tmp_path):
     unfinished = tuple(trial for trial in results.trials if trial.status != "finished")
-    write_report(replace(results, trials=unfinished, curves=None, spectra=None), tmp_path / "report.html")
+    bare = replace(results, trials=unfinished, curves=None, spectra=None)
+    write_page_file(tmp_path / "report.html", page_html(report_page(bare)))
     page, complaints = browser.new_page(), []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -189,7 +191,7 @@ def test_a_change_of_theme_is_followed(visit):
 def test_a_page_along_an_axis_is_drawn_with_its_privacy_and_every_choice_works(browser, axis_results, tmp_path, sight):
     path = tmp_path / "report.html"
     trials = tuple(trial for trial in axis_results.trials if trial.family == "dcnv2")
-    path.write_text(axis.report_html(axis.DATA_AMOUNT, replace(axis_results, trials=trials)))
+    path.write_text(page_html(axis.report_page(axis.DATA_AMOUNT, replace(axis_results, trials=trials))))
     with visiting(browser, path.as_uri(), *sight) as opened:
         page = opened.page
         assert page.locator(".plot .main-svg").count() >= 5
@@ -212,7 +214,7 @@ def test_a_page_along_an_axis_is_drawn_with_its_privacy_and_every_choice_works(b
 
 def test_groups_of_categories_stand_under_their_names(browser, decay_results, tmp_path):
     path = tmp_path / "report.html"
-    path.write_text(axis.report_html(axis.DECAY, decay_results))
+    path.write_text(page_html(axis.report_page(axis.DECAY, decay_results)))
     with visiting(browser, path.as_uri(), 1440, "light") as opened:
         shown = opened.page.locator("#quality-0 .xtick2 text").all_text_contents()
         ticks = opened.page.locator("#quality-0 .xtick text").all_text_contents()

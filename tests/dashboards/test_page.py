@@ -7,7 +7,18 @@ import zlib
 import plotly.graph_objects as go
 import pytest
 
-from dashboards.page import Control, ControlKind, Panel, controls_html, number, packed_json, page_html, panel_data, text
+from dashboards.page import (
+    Control,
+    ControlKind,
+    Page,
+    Panel,
+    controls_html,
+    number,
+    packed_json,
+    page_html,
+    panel_data,
+    text,
+)
 from dashboards.style import faded, log_ticks, si, size_axis
 
 HOSTILE = "</script><script>alert(1)</script>\"'&"
@@ -46,7 +57,7 @@ def test_a_figure_for_every_combination_of_options():
 
 
 def test_a_page_without_figures_does_not_carry_plotly():
-    assert len(page_html("t", ["<p>nothing</p>"], [])) < 20_000
+    assert len(page_html(Page("t", ["<p>nothing</p>"], []))) < 20_000
 
 
 def test_numbers_for_reading():

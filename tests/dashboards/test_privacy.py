@@ -9,10 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from dashboards.axis import DATA_AMOUNT
+from dashboards.page import page_html
 from dashboards.privacy import section
 from dashboards.privacy_tables import Leak, configurations, detection_lines, leak_lines, shade, strongest
 from dashboards.results import load_results
-from dashboards.scaling import report_html
+from dashboards.scaling import report_page
 from dashboards.tables import Model
 
 DCNV2 = Model("dcnv2", "fair")
@@ -83,8 +84,8 @@ def test_a_sample_too_small_for_collections_is_said(axis_results):
 
 def test_the_scaling_page_has_the_section_only_where_it_was_asked_for(results, axis_results):
     short = replace(results, trials=results.trials[:9], curves=None, spectra=None)
-    assert "<h2>Privacy</h2>" not in report_html(short)
+    assert "<h2>Privacy</h2>" not in page_html(report_page(short))
     rows = tuple(replace(axis_results.privacy[0], trial_id=trial.trial_id) for trial in short.trials)
-    page = report_html(replace(short, privacy=rows))
+    page = page_html(report_page(replace(short, privacy=rows)))
     assert "<h2>Privacy</h2>" in page
     assert "The attack does best on dcnv2 SE at scale 1×" in page

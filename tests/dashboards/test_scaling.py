@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from dashboards.evidence import Evidence
-from dashboards.scaling import report_html, write_report
+from dashboards.page import page_html
+from dashboards.scaling import report_page
 
 ROOT = Path(__file__).parents[2]
 TITLES = (
@@ -46,7 +47,7 @@ class Elements(HTMLParser):
 
 @pytest.fixture(scope="module")
 def page(results):
-    return report_html(results)
+    return page_html(report_page(results))
 
 
 def parsed(page):
@@ -79,13 +80,13 @@ def test_every_section_is_there(page):
 
 
 def test_five_hundred_trials_stay_below_six_megabytes(large_results, tmp_path):
-    write_report(large_results, tmp_path / "report.html")
+    (tmp_path / "report.html").write_text(page_html(report_page(large_results)))
     assert len(large_results.trials) > 500
     assert (tmp_path / "report.html").stat().st_size < 6_000_000
 
 
 def test_missing_files_are_said_in_a_sentence(results):
-    bare = report_html(replace(results, curves=None, spectra=None, provenance=(), evidence=Evidence()))
+    bare = page_html(report_page(replace(results, curves=None, spectra=None, provenance=(), evidence=Evidence())))
     evidence = ("associations.json", "equal_budget.parquet", "ensembles.parquet")
     for name in ("curves.json", "spectra.parquet", "provenance.json", *evidence):
         assert f"{name} has not been written" in bare
@@ -93,7 +94,7 @@ def test_missing_files_are_said_in_a_sentence(results):
 
 def test_a_study_with_nothing_finished_says_so(results):
     unfinished = tuple(trial for trial in results.trials if trial.status != "finished")
-    bare = report_html(replace(results, trials=unfinished, curves=None, spectra=None))
+    bare = page_html(report_page(replace(results, trials=unfinished, curves=None, spectra=None)))
     assert "No trial of this study has finished yet" in bare
     assert "is not finite" in bare
     assert len(bare) < 30_000
@@ -101,7 +102,7 @@ def test_a_study_with_nothing_finished_says_so(results):
 
 def test_a_study_of_one_arm_and_one_trial_is_drawn(results):
     alone = replace(results, trials=results.trials[:1], curves=None, spectra=None)
-    assert 'id="scaling-0"' in report_html(alone)
+    assert 'id="scaling-0"' in page_html(report_page(alone))
 
 
 def test_reports_import_neither_torch_nor_ray_nor_mlflow():

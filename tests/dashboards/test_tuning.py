@@ -11,9 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from dashboards.page import page_html
 from dashboards.pages import write_page
 from dashboards.tables import Metric, Model
-from dashboards.tuning import report_html
+from dashboards.tuning import report_page
 from dashboards.tuning_figures import curve_figure, samples_figure, winners_figure
 from dashboards.tuning_tables import (
     Setting,
@@ -224,7 +225,7 @@ def test_figures_of_the_search_draw_every_sample_that_has_an_auc(tuning: TuningR
 
 
 def test_the_page_says_everything_and_escapes_it(tuning: TuningResults) -> None:
-    page = report_html(tuning)
+    page = page_html(report_page(tuning))
     for title in (
         "Verdict",
         "Tuned against untuned",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from dashboards.scaling import write_study_report
+from dashboards.pages import write_page
 from recscale.curves.curve import Curve
 from recscale.records import TrialGroup, TrialResult, TrialSpec, canonical_json, from_json
 from recscale.study.curves import arms
@@ -64,7 +64,7 @@ def test_outputs_of_a_study_of_which_nothing_has_finished(study: Study) -> None:
     assert json.loads((study.folder / "curves.json").read_text()) == {"curves": [], "verdicts": []}
     assert pq.read_table(study.folder / "trials.parquet").num_rows == len(study.spec.trials)
     assert pq.read_table(study.folder / "spectra.parquet").schema.equals(SPECTRA_TABLE)
-    assert "No trial of this study has finished yet" in write_study_report(study.folder).read_text()
+    assert "No trial of this study has finished yet" in write_page("scaling", study.folder).read_text()
 
 
 def test_me_starts_at_the_common_base_only_where_sets_follow_the_scale(study: Study, finish: Finish) -> None:

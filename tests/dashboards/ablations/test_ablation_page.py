@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.ablations import ablation_html
+from dashboards.ablations import report_page
+from dashboards.page import page_html
 from dashboards.pages import write_page
 
 ROOT = Path(__file__).parents[3]
@@ -24,7 +25,7 @@ FIRST_X = "Array.from(document.getElementById('differences-0')._fullData[0].x)"
 
 
 def test_every_section_and_every_variant_is_there(ablation_results):
-    page = ablation_html(ablation_results)
+    page = page_html(report_page(ablation_results))
     for title in ("Verdict", "Variants", "Every trial", "Provenance"):
         assert f"<h2>{title}</h2>" in page
     assert page.count("<b>one interaction</b>: worse than ME by") == 4
@@ -33,12 +34,12 @@ def test_every_section_and_every_variant_is_there(ablation_results):
 
 
 def test_hostile_names_are_text(ablation_results):
-    assert "<script>alert" not in ablation_html(ablation_results)
+    assert "<script>alert" not in page_html(report_page(ablation_results))
 
 
 def test_a_study_with_nothing_finished_says_so(ablation_results):
     failed = tuple(trial for trial in ablation_results.trials if trial.status != "finished")
-    page = ablation_html(replace(ablation_results, trials=failed))
+    page = page_html(report_page(replace(ablation_results, trials=failed)))
     assert "No trial of this study has finished yet" in page
     assert "ValueError: not finite" in page
 

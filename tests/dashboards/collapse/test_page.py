@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from dashboards.collapse import collapse_html, write_collapse_report
-from dashboards.pages import PAGES
+from dashboards.collapse import report_page
+from dashboards.page import page_html
+from dashboards.pages import write_page
 
 ROOT = Path(__file__).parents[3]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -29,7 +30,7 @@ PUSH = "Array.from(document.getElementById('toy-alpha')._fullData[1].y)"
 
 
 def test_every_section_opens_with_what_was_found(collapse):
-    page = collapse_html(collapse)
+    page = page_html(report_page(collapse))
     assert page.count('<p class="found">') == 6
     for title in ("Spectra", "Information abundance", "Evidence I:", "Evidence II:", "Evidence III:", "Evidence IV:"):
         assert f"<h2>{title}" in page
@@ -39,7 +40,7 @@ def test_every_section_opens_with_what_was_found(collapse):
 
 def test_missing_tables_are_said_in_a_sentence(collapse):
     study = replace(collapse.study, spectra=None, provenance=())
-    bare = collapse_html(replace(collapse, study=study, looks=None, sub_embeddings=None, toy=None))
+    bare = page_html(report_page(replace(collapse, study=study, looks=None, sub_embeddings=None, toy=None)))
     for sentence in (
         "spectra.parquet has not",
         "training.parquet has no",
@@ -52,7 +53,7 @@ def test_missing_tables_are_said_in_a_sentence(collapse):
 
 def test_a_study_with_nothing_finished_shows_the_toy_alone(collapse):
     study = replace(collapse.study, trials=tuple(replace(trial, status="missing") for trial in collapse.study.trials))
-    page = collapse_html(replace(collapse, study=study))
+    page = page_html(report_page(replace(collapse, study=study)))
     assert "No trial of this study has finished yet" in page
     assert page.count('<p class="found">') == 1
     assert 'id="toy"' in page
@@ -60,14 +61,14 @@ def test_a_study_with_nothing_finished_shows_the_toy_alone(collapse):
 
 def test_a_study_of_one_family_and_one_trial_is_drawn(collapse):
     study = replace(collapse.study, trials=collapse.study.trials[:1])
-    page = collapse_html(replace(collapse, study=study))
+    page = page_html(report_page(replace(collapse, study=study)))
     assert 'id="families-auc"' in page
     assert "No family has single-embedding trials at two scales." in page
 
 
 def test_the_recipe_has_its_page(collapse_folder, tmp_path):
     folder = shutil.copytree(collapse_folder, tmp_path / "study")
-    assert PAGES["collapse"](folder) == folder / "report.html"
+    assert write_page("collapse", folder) == folder / "report.html"
     assert (folder / "report.html").stat().st_size < 6_000_000
 
 
@@ -90,7 +91,7 @@ def browser():
 
 @pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1440, "light")])
 def test_the_page_is_drawn_fits_and_follows_its_choices(width, theme, browser, collapse_folder, tmp_path):
-    address = write_collapse_report(shutil.copytree(collapse_folder, tmp_path / "study")).as_uri()
+    address = write_page("collapse", shutil.copytree(collapse_folder, tmp_path / "study")).as_uri()
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
     page, complaints, requests = context.new_page(), [], []
     page.on("console", lambda message: complaints.append(message.text))
