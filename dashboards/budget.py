@@ -100,7 +100,7 @@ def budget_figure(cells: list[BudgetCell], metric: Metric) -> go.Figure:
     """One series per axis, with a line at no difference."""
     inside = [cell for cell in cells if cell.comparison.value is not None]
     if not inside:
-        return empty_figure("Every multi-embedding cell lies outside single-embedding's sizes.")
+        return empty_figure("No cell can be compared; the table below says why.")
     traces = [_trace(axis, group) for axis, group in grouped((cell.axis, cell) for cell in inside).items()]
     drawn = figure(
         traces,
@@ -114,20 +114,21 @@ def budget_figure(cells: list[BudgetCell], metric: Metric) -> go.Figure:
 def _trace(axis: BudgetAxis, cells: list[BudgetCell]) -> go.Scatter:
     """The comparisons on one axis."""
     shift = (1 + APART) ** (list(BudgetAxis).index(axis) - 1.5)
-    halves = [
-        (c.comparison.high or 0.0) - (c.comparison.value or 0.0) if c.comparison.high is not None else 0.0
-        for c in cells
-    ]
     return go.Scatter(
         name=f"equal {AXIS_NAMES[axis]}",
         x=np.array([cell.scale * shift for cell in cells]),
         y=np.array([cell.comparison.value for cell in cells]),
-        error_y={"type": "data", "array": halves, "thickness": 1.2, "width": 4},
+        error_y={"type": "data", "array": [_half(cell.comparison) for cell in cells], "thickness": 1.2, "width": 4},
         mode="markers",
         marker={"color": COLORS[axis], "symbol": SYMBOLS[axis], "size": 9},
         text=[_hover(cell) for cell in cells],
         hovertemplate=f"equal {AXIS_NAMES[axis]}<br>%{{text}}<extra></extra>",
     )
+
+
+def _half(found: Comparison) -> float:
+    """Half the width of the interval; 0 where there is none."""
+    return 0.0 if found.low is None or found.high is None else (found.high - found.low) / 2
 
 
 def _hover(cell: BudgetCell) -> str:
@@ -137,7 +138,7 @@ def _hover(cell: BudgetCell) -> str:
     where = " and ".join(f"{scale:g}×" for scale in between)
     return (
         f"ME scale {cell.scale:g}×, {cell.num_sets} sets: {found.multi:.5f}<br>SE of {found.x:,.6g} {cell.axis}: "
-        f"{found.single:.5f}<br>from SE at scale {where}<br>{_words(found, Better.HIGHER, '')}"
+        f"{found.single:.5f}<br>from SE at scale {where}<br>{_numbers(found)}"
     )
 
 
@@ -146,18 +147,20 @@ def budget_rows(cells: tuple[BudgetCell, ...]) -> list[BudgetRow]:
     of_auc = [cell for cell in cells if cell.metric == Metric.AUC.value]
     by_cell = grouped(((Model(c.family, c.variant), c.scale, c.num_sets), c) for c in of_auc)
     return [
-        BudgetRow(*key, tuple(_words(found[axis].comparison, Better.HIGHER, ", ") for axis in BudgetAxis))
+        BudgetRow(*key, tuple(_words(cell.comparison) for axis in BudgetAxis for cell in group if cell.axis is axis))
         for key, group in by_cell.items()
-        if (found := {cell.axis: cell for cell in group})
     ]
 
 
-def _words(found: Comparison, better: Better, joint: str) -> str:
-    """A difference with its interval and, after `joint`, what it comes to; only numbers where `joint` is empty."""
-    if found.value is None:
-        return found.note
+def _words(found: Comparison) -> str:
+    """A difference of AUC and what it comes to, or why there is none."""
+    return found.note if found.value is None else f"{_numbers(found)}, {outcome(found, Better.HIGHER)}"
+
+
+def _numbers(found: Comparison) -> str:
+    """A difference with its interval where it has one."""
     interval = "" if found.low is None else f" [{found.low:+.4f}, {found.high:+.4f}]"
-    return f"{found.value:+.4f}{interval}" + (f"{joint}{outcome(found, better)}" if joint else "")
+    return f"{found.value:+.4f}{interval}"
 
 
 def _sentences(cells: tuple[BudgetCell, ...]) -> str:

@@ -45,7 +45,7 @@ def test_cells_outside_are_not_drawn(results):
         replace(cell, comparison=replace(cell.comparison, value=None))
         for cell in chosen(results.evidence.budgets, DCNV2, Metric.AUC)
     ]
-    assert "outside" in budget_figure(outside, Metric.AUC).layout.annotations[0].text
+    assert "No cell can be compared" in budget_figure(outside, Metric.AUC).layout.annotations[0].text
 
 
 def test_one_figure_per_family_and_metric(results):
