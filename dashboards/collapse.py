@@ -29,6 +29,7 @@ from dashboards.evidence_figures import (
 )
 from dashboards.evidence_tables import along_training, over_scales, path
 from dashboards.page import Control, ControlKind, Page, Panel, controls_html, panels_html, section_html, text
+from dashboards.results import Trial
 from dashboards.sections import NOTHING_FINISHED, closing_sections, header_html
 from dashboards.style import titled
 from dashboards.toy_figures import MOMENT_CONTROL, dim_control, toy_panels
@@ -46,7 +47,7 @@ HOW_TO_READ = {
     "whose weights were tested.",
     "fields": "Filled markers are the trained tables, open ones the tables before training: a filled marker below its "
     "open one has lost dimensions. Fields with fewer ids than K cannot reach 1.",
-    "blocks": "E_i→j is what field i shows to field j: its table times their block of the first cross layer, or its "
+    "blocks": "Eᵢ→ⱼ is what field i shows to field j: its table times their block of the first cross layer, or its "
     "vectors against j in ffm. Fields are in order of the abundance of their own table. If interaction with a "
     "collapsed field collapses what is shown to it, the picture brightens from left to right and the dashed line "
     "rises. First seed of every cell; rank correlations count as clear at level 0.05 over the fields.",
@@ -136,56 +137,37 @@ def _regularizer(results: CollapseResults) -> Section:
     pairs = regularized_pairs(results)
     if not pairs:
         return _section(title, regularizer_words(results), "", [])
-    compared = list(dict.fromkeys(label for pair in pairs for label in pair))
-    colors = label_colors(compared)
-    trials = [t for t in results.study.finished if t.family in compared]
-    arms = {trial.arm for trial in trials if trial.family in {label for _, label in pairs}}
-    trials = tuple(trial for trial in trials if trial.arm in arms)
-    paths = {(label, arm): path(trials, label, arm, "ia_ratio_mean", "test_auc") for label in compared for arm in arms}
-    losses = _loss_panel(results, compared, arms)
-    panels = [
-        _over_scales_panel("regularizer-ia", "IA / K against scale: does it rise?", trials, "ia_ratio_mean", colors),
-        _over_scales_panel("regularizer-auc", "Test AUC against scale: does it follow?", trials, "test_auc", colors),
-        Panel(
-            "regularizer-path",
-            "Test AUC against IA / K, by scale",
-            (),
-            (path_figure(paths, colors, (ABUNDANCE["ia_ratio_mean"], "test AUC")),),
-        ),
-    ]
+    labels = list(dict.fromkeys(label for pair in pairs for label in pair))
+    arms = {trial.arm for trial in results.study.finished if trial.family in {label for _, label in pairs}}
+    trials = tuple(trial for trial in results.study.finished if trial.family in labels and trial.arm in arms)
+    panels, losses = _regularizer_panels(trials, labels), _loss_panel(results, trials, labels)
     body = panels_html(panels, HOW_TO_READ["regularizer"])
     body += controls_html(losses.controls) + panels_html([losses], HOW_TO_READ["losses"])
-    return _section(title, regularizer_words(results), "", [])
-    compared = list(dict.fromkeys(label for pair in pairs for label in pair))
-    colors = label_colors(compared)
-    trials = [t for t in results.study.finished if t.family in compared]
-    arms = {trial.arm for trial in trials if trial.family in {label for _, label in pairs}}
-    trials = tuple(trial for trial in trials if trial.arm in arms)
-    paths = {(label, arm): path(trials, label, arm, "ia_ratio_mean", "test_auc") for label in compared for arm in arms}
-    losses = _loss_panel(results, compared, arms)
-    panels = [
-        _over_scales_panel("regularizer-ia", "IA / K against scale: does it rise?", trials, "ia_ratio_mean", colors),
-        _over_scales_panel("regularizer-auc", "Test AUC against scale: does it follow?", trials, "test_auc", colors),
-        Panel(
-            "regularizer-path",
-            "Test AUC against IA / K, by scale",
-            (),
-            (path_figure(paths, colors, (ABUNDANCE["ia_ratio_mean"], "test AUC")),),
-        ),
-    ]
-    body = controls_html(losses.controls) + panels_html(panels, HOW_TO_READ["regularizer"])
     return _section(title, regularizer_words(results), body, [*panels, losses])
 
 
-def _loss_panel(results: CollapseResults, compared: list[str], arms: set[str]) -> Panel:
+def _regularizer_panels(trials: tuple[Trial, ...], labels: list[str]) -> list[Panel]:
+    """IA / K and AUC against scale, and against each other."""
+    colors = label_colors(labels)
+    cells = dict.fromkeys((trial.family, trial.arm) for trial in trials)
+    paths = {(label, arm): path(trials, label, arm, "ia_ratio_mean", "test_auc") for label, arm in cells}
+    drawn = path_figure(paths, colors, (ABUNDANCE["ia_ratio_mean"], "test AUC"))
+    return [
+        _over_scales_panel("regularizer-ia", "IA / K against scale: does it rise?", trials, "ia_ratio_mean", colors),
+        _over_scales_panel("regularizer-auc", "Test AUC against scale: does it follow?", trials, "test_auc", colors),
+        Panel("regularizer-path", "Test AUC against IA / K, by scale: to the upper right?", (), (drawn,)),
+    ]
+
+
+def _loss_panel(results: CollapseResults, trials: tuple[Trial, ...], labels: list[str]) -> Panel:
     """Train loss against valid AUC, per scale."""
-    colors = label_colors(compared)
-    runs = [looks for label in compared for looks in along_training(results, label).values() if looks[0].arm in arms]
+    colors, ids = label_colors(labels), {trial.trial_id for trial in trials}
+    runs = [looks for label in labels for trial, looks in along_training(results, label).items() if trial in ids]
     scales = sorted({looks[0].scale for looks in runs}, reverse=True)
-    control = Control("loss-scale", "Scale", ControlKind.BUTTONS, tuple(f"{s:g}×" for s in scales))
     title = "Valid AUC against train loss: where does it over-fit?"
     if not scales:
         return Panel("losses", title, (), (loss_figure([], colors),))
+    control = Control("loss-scale", "Scale", ControlKind.BUTTONS, tuple(f"{scale:g}×" for scale in scales))
     figures = tuple(loss_figure([looks for looks in runs if looks[0].scale == scale], colors) for scale in scales)
     return Panel("losses", title, (control,), figures)
 
@@ -203,7 +185,7 @@ def _families(results: CollapseResults) -> Section:
     return _section("Evidence IV: families of unlike abundance", families_words(results), body, panels)
 
 
-def _over_scales_panel(name: str, title: str, trials: tuple, column: str, colors: dict[str, str]) -> Panel:
+def _over_scales_panel(name: str, title: str, trials: tuple[Trial, ...], column: str, colors: dict[str, str]) -> Panel:
     axes = {
         "ia_ratio_mean": titled(ABUNDANCE["ia_ratio_mean"], rangemode="tozero"),
         "test_auc": titled("test AUC", tickformat=".4~f", nticks=7),

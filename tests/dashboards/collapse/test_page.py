@@ -1,8 +1,12 @@
 """The collapse page: every section with its sentence, whatever is missing, drawn in a real browser."""
 
+import base64
+import json
+import re
 import shutil
 import subprocess
 import sys
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,6 +40,21 @@ def test_every_section_opens_with_what_was_found(collapse):
         assert f"<h2>{title}" in page
     assert "<h2>Every trial</h2>" in page
     assert "<script>alert" not in page
+
+
+def test_every_figure_has_its_place_in_the_order_of_the_paper(collapse):
+    """Four labels, of which dcnv2 has a regularised twin; the toy has five figures."""
+    expected = [
+        "spectra-se",
+        "spectra-me",
+        *(f"{kind}-{place}" for kind in ("trained", "training") for place in range(4)),
+    ]
+    expected += ["fields", "heat", "marginals", "toy", "toy-alpha", "toy-spectrum", "toy-product", "toy-energy"]
+    expected += ["regularizer-ia", "regularizer-auc", "regularizer-path", "losses", "families-ia", "families-auc"]
+    page = page_html(report_page(collapse))
+    assert re.findall('class="plot" id="([^"]+)"', page) == expected
+    packed = re.search('id="panels">([^<]+)<', page).group(1)
+    assert [panel["id"] for panel in json.loads(zlib.decompress(base64.b64decode(packed)))] == expected
 
 
 def test_missing_tables_are_said_in_a_sentence(collapse):
