@@ -6,7 +6,7 @@ from dashboards.figures import METRIC_CONTROL, model_title
 from dashboards.page import Panel, controls_html, number, page_html, panels_html, section_html, text
 from dashboards.sections import cards_html, closing_sections, header_html
 from dashboards.trial_table import laws_html
-from dashboards.tuning_figures import SETTING_CONTROL, curve_panels, sample_panels, winners_panel
+from dashboards.tuning_figures import RANGE_CONTROL, SETTING_CONTROL, curve_panels, sample_panels, winners_panel
 from dashboards.tuning_tables import TestAuc, TuningResults, WinnerRow, load_tuning, survival_sentences, winner_rows
 
 HOW_TO_READ = {
@@ -18,7 +18,8 @@ HOW_TO_READ = {
     "winners": "A learning rate that drifts with scale says that one setting cannot fit all scales. Where neighbours "
     "jump about, the valid AUC hardly depends on the setting: look at the samples below.",
     "samples": "Stars are the winners, open circles were stopped early. A flat top means that tuning has little to "
-    "win; a top at the edge of what was tried means that the range was too narrow.",
+    "win; a top at the edge of what was tried means that the range was too narrow. The setting is chosen above, in "
+    "the section before; samples far below the winners are there where all samples are shown.",
 }
 WINNER_HEADERS = (
     ("family", "text"),
@@ -86,7 +87,7 @@ def _samples(results: TuningResults) -> tuple[str, list[Panel]]:
     if not any(sample.winner for sample in results.samples):
         return section_html("Every sample", "<p>samples.parquet has no finished sample.</p>"), []
     panels = sample_panels(results)
-    body = panels_html(panels, HOW_TO_READ["samples"] + " The setting is chosen in the section above.")
+    body = controls_html((RANGE_CONTROL,)) + panels_html(panels, HOW_TO_READ["samples"])
     return section_html("Every sample", body), panels
 
 
