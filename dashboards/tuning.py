@@ -6,7 +6,7 @@ from dashboards.figures import METRIC_CONTROL, model_title
 from dashboards.page import Panel, controls_html, number, page_html, panels_html, section_html, text
 from dashboards.sections import cards_html, closing_sections, header_html
 from dashboards.trial_table import laws_html
-from dashboards.tuning_figures import RANGE_CONTROL, SETTING_CONTROL, curve_panels, sample_panels, winners_panel
+from dashboards.tuning_figures import SETTING_CONTROL, curve_panels, sample_panels, winners_panel
 from dashboards.tuning_tables import TestAuc, TuningResults, WinnerRow, load_tuning, survival_sentences, winner_rows
 
 HOW_TO_READ = {
@@ -87,7 +87,7 @@ def _samples(results: TuningResults) -> tuple[str, list[Panel]]:
     if not any(sample.winner for sample in results.samples):
         return section_html("Every sample", "<p>samples.parquet has no finished sample.</p>"), []
     panels = sample_panels(results)
-    body = controls_html((RANGE_CONTROL,)) + panels_html(panels, HOW_TO_READ["samples"])
+    body = controls_html(panels[0].controls[1:]) + panels_html(panels, HOW_TO_READ["samples"])
     return section_html("Every sample", body), panels
 
 

@@ -1,7 +1,6 @@
 """The figures of the tuning page, drawn from the rows of `tuning_tables`."""
 
 from collections.abc import Sequence
-from enum import StrEnum
 from itertools import product
 from typing import Any
 
@@ -22,7 +21,7 @@ from dashboards.style import (
     titled,
 )
 from dashboards.tables import Metric, Model, grouped
-from dashboards.tuning_tables import Sample, Setting, TuningResults, group_curves, tuned_models
+from dashboards.tuning_tables import Sample, Setting, Shown, TuningResults, group_curves, tuned_models
 from recscale.curves.curve import Curve
 from recscale.records import Tuning
 
@@ -37,13 +36,6 @@ GROUP_DASHES = {Tuning.UNTUNED: "dot", Tuning.TUNED: "solid"}
 GROUP_SUFFIXES = {Tuning.UNTUNED: "-open", Tuning.TUNED: ""}
 LOSER_SYMBOLS = {"finished": "circle", "stopped": "circle-open"}
 WINNER_SYMBOL = "star"
-
-
-class Shown(StrEnum):
-    """Which samples the figure has room for."""
-
-    NEAR_WINNERS = "near_winners"
-    ALL = "all"
 
 
 def curve_panels(results: TuningResults) -> list[Panel]:

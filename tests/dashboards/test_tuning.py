@@ -14,9 +14,10 @@ import pytest
 from dashboards.pages import write_page
 from dashboards.tables import Metric, Model
 from dashboards.tuning import report_html
-from dashboards.tuning_figures import Shown, curve_figure, samples_figure, winners_figure
+from dashboards.tuning_figures import curve_figure, samples_figure, winners_figure
 from dashboards.tuning_tables import (
     Setting,
+    Shown,
     TuningResults,
     group_curves,
     load_tuning,
