@@ -16,7 +16,8 @@ HOW_TO_READ = {
     "winners": "A learning rate that drifts with scale says that one setting cannot fit all scales. Where neighbours "
     "jump about, the valid AUC hardly depends on the setting: look at the samples below.",
     "samples": "Stars are the winners, open circles were stopped early. A flat top means that tuning has little to "
-    "win; a top at the edge of what was tried means that the range was too narrow.",
+    "win; a top at the edge of what was tried means that the range was too narrow. The setting is chosen above, in "
+    "the section before; samples far below the winners are there where all samples are shown.",
 }
 WINNER_HEADERS = (
     ("family", "text"),
@@ -77,7 +78,7 @@ def _samples(results: TuningResults) -> tuple[str, list[Panel]]:
     if not any(sample.winner for sample in results.samples):
         return section_html("Every sample", "<p>samples.parquet has no finished sample.</p>"), []
     panels = sample_panels(results)
-    body = panels_html(panels, HOW_TO_READ["samples"] + " The setting is chosen in the section above.")
+    body = controls_html(panels[0].controls[1:]) + panels_html(panels, HOW_TO_READ["samples"])
     return section_html("Every sample", body), panels
 
 

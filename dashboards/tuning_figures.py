@@ -1,6 +1,8 @@
 """The figures of the tuning page, drawn from the rows of `tuning_tables`."""
 
 from collections.abc import Sequence
+from itertools import product
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,14 +13,15 @@ from dashboards.style import (
     ARM_COLORS,
     ARM_SYMBOLS,
     FAMILY_COLORS,
+    LOG_FROM_RATIO,
     empty_figure,
     figure,
+    log_ticks,
     scale_axis,
-    size_axis,
     titled,
 )
 from dashboards.tables import Metric, Model, grouped
-from dashboards.tuning_tables import Sample, Setting, TuningResults, group_curves, tuned_models
+from dashboards.tuning_tables import Sample, Setting, Shown, TuningResults, group_curves, tuned_models
 from recscale.curves.curve import Curve
 from recscale.records import Tuning
 
@@ -28,6 +31,7 @@ SETTING_TITLES = {
     Setting.DROPOUT: "dropout",
 }
 SETTING_CONTROL = Control("setting", "Setting", ControlKind.BUTTONS, tuple(SETTING_TITLES.values()))
+RANGE_CONTROL = Control("range", "Valid AUC", ControlKind.BUTTONS, ("near the winners", "all samples"))
 GROUP_DASHES = {Tuning.UNTUNED: "dot", Tuning.TUNED: "solid"}
 GROUP_SUFFIXES = {Tuning.UNTUNED: "-open", Tuning.TUNED: ""}
 LOSER_SYMBOLS = {"finished": "circle", "stopped": "circle-open"}
@@ -59,7 +63,9 @@ def curve_figure(results: TuningResults, model: Model, metric: Metric) -> go.Fig
 
 
 def _curve_trace(arm: str, group: Tuning, curve: Curve) -> go.Scatter:
+    """Means and spread over seeds; each number of sets of ME has the colour of ME."""
     kind = arm[:2]
+    color = ARM_COLORS[kind]
     spreads = ["one seed" if p.std is None else f"± {p.std:.2g} over {p.seeds} seeds" for p in curve.points]
     return go.Scatter(
         name=f"{arm} {group}",
@@ -67,8 +73,13 @@ def _curve_trace(arm: str, group: Tuning, curve: Curve) -> go.Scatter:
         y=np.array([point.mean for point in curve.points]),
         error_y={"type": "data", "array": [point.std or 0.0 for point in curve.points], "thickness": 1.2, "width": 4},
         mode="lines+markers",
-        line={"color": ARM_COLORS[kind], "dash": GROUP_DASHES[group], "width": 2},
-        marker={"symbol": ARM_SYMBOLS[kind] + GROUP_SUFFIXES[group], "size": 9, "line": {"width": 2}},
+        line={"color": color, "dash": GROUP_DASHES[group], "width": 2},
+        marker={
+            "color": color,
+            "symbol": ARM_SYMBOLS[kind] + GROUP_SUFFIXES[group],
+            "size": 9,
+            "line": {"width": 2, "color": color},
+        },
         text=[
             f"{spread}<br>trials {', '.join(plot_text(each) for each in point.trial_ids)}"
             for spread, point in zip(spreads, curve.points, strict=True)
@@ -101,7 +112,7 @@ def winners_figure(winners: Sequence[Sample], setting: Setting) -> go.Figure:
                 y=np.array([getattr(each, setting.value) for each in ordered]),
                 mode="lines+markers",
                 line={"color": colors[model], "dash": "solid" if single else "dash", "width": 1.5},
-                marker={"symbol": "circle" if single else "diamond-open", "size": 9, "line": {"width": 2}},
+                marker={"color": colors[model], "symbol": "circle" if single else "diamond-open", "size": 9},
                 text=[_sample_text(each) for each in ordered],
                 hovertemplate="%{text}<extra></extra>",
             )
@@ -115,27 +126,39 @@ def sample_panels(results: TuningResults) -> list[Panel]:
         Panel(
             name=f"samples-{position}",
             title=model_title(model),
-            controls=(SETTING_CONTROL,),
+            controls=(SETTING_CONTROL, RANGE_CONTROL),
             figures=tuple(
-                samples_figure([each for each in results.samples if each.model == model], setting)
-                for setting in Setting
+                samples_figure([each for each in results.samples if each.model == model], setting, shown)
+                for setting, shown in product(Setting, Shown)
             ),
         )
         for position, model in enumerate(tuned_models(results))
     ]
 
 
-def samples_figure(samples: Sequence[Sample], setting: Setting) -> go.Figure:
+def samples_figure(samples: Sequence[Sample], setting: Setting, shown: Shown) -> go.Figure:
     """A colour per cell; the winner is a star, stopped samples are open; samples without a valid AUC are not drawn."""
     drawn = [sample for sample in samples if sample.valid_auc is not None]
     if not drawn:
         return empty_figure("No sample has a valid AUC.")
     by_cell = grouped((sample.cell, sample) for sample in drawn)
     traces = [_cell_trace(place, cell, setting) for place, cell in enumerate(by_cell.values())]
-    return figure(traces, _setting_axis(setting, drawn), titled("best valid AUC", tickformat=".4~f", nticks=7))
+    y_axis = titled("best valid AUC", tickformat=".4~f", nticks=7)
+    if shown is Shown.NEAR_WINNERS:
+        y_axis |= near_winners(drawn)
+    return figure(traces, _setting_axis(setting, drawn), y_axis)
 
 
-def _cell_trace(place: int, samples: list[Sample], setting: Setting) -> go.Scatter:
+def near_winners(samples: Sequence[Sample]) -> dict[str, Any]:
+    """The range around the winners and the untuned samples, below which many a sample of a wide search lies."""
+    judged = [sample.valid_auc for sample in samples if sample.valid_auc and (sample.winner or sample.sample == 0)]
+    low, high = min(judged, default=0.0), max(judged, default=0.0)
+    return {"range": [low - 2 * (high - low), high + 0.5 * (high - low)]} if low < high else {}
+
+
+def _cell_trace(place: int, unordered: list[Sample], setting: Setting) -> go.Scatter:
+    """One cell's samples, the winner last and so on top of the others."""
+    samples = sorted(unordered, key=lambda each: each.winner)
     return go.Scatter(
         name=plot_text(samples[0].place),
         x=np.array([getattr(each, setting.value) for each in samples]),
@@ -162,12 +185,13 @@ def _sample_text(sample: Sample) -> str:
     return f"{plot_text(sample.family)} {sample.place}, sample {sample.sample}, {sample.ending}<br>{auc}<br>{values}"
 
 
-def _setting_axis(setting: Setting, samples: Sequence[Sample]) -> dict[str, object]:
-    """Logarithmic for what is searched by its order of magnitude."""
-    values = [getattr(sample, setting.value) for sample in samples]
-    title = SETTING_TITLES[setting]
-    if setting is Setting.DROPOUT or min(values) <= 0:
+def _setting_axis(setting: Setting, samples: Sequence[Sample]) -> dict[str, Any]:
+    """Logarithmic for what is searched by its order of magnitude, where the values span enough."""
+    title, values = SETTING_TITLES[setting], [getattr(sample, setting.value) for sample in samples]
+    low, high = min(values), max(values)
+    if setting is Setting.DROPOUT or low <= 0:
         return titled(title, rangemode="tozero")
-    if setting is Setting.LEARNING_RATE:
-        return size_axis(title, values) | {"type": "log"}
-    return titled(title, type="log", dtick=1, tickformat=".0e")
+    if high < LOG_FROM_RATIO * low:
+        return titled(title, tickformat=".3~g", nticks=6)
+    ticks = log_ticks(low, high)
+    return titled(title, type="log", tickvals=ticks, ticktext=[f"{tick:g}" for tick in ticks])

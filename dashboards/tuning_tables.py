@@ -22,6 +22,13 @@ class Setting(StrEnum):
     DROPOUT = "dropout"
 
 
+class Shown(StrEnum):
+    """Which samples a figure has room for."""
+
+    NEAR_WINNERS = "near_winners"
+    ALL = "all"
+
+
 @dataclass(frozen=True)
 class Sample:
     """One row of samples.parquet: settings that were tried in one cell."""

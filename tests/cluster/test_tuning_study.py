@@ -100,3 +100,20 @@ def test_a_killed_search_runs_nothing_again_and_its_winners_serve_other_studies(
     assert refused.startswith(f"error: {path} was tuned on dataset {small_dataset.manifest.fingerprint[:12]}, but this")
     assert other.fingerprint[:12] in refused
     assert refused.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_a_search_on_a_cluster_whose_nodes_lack_the_package(
+    ray_head, checkout: Path, small_dataset: Dataset, tmp_path: Path
+) -> None:
+    arguments = _arguments("tuning", small_dataset.path, tmp_path, "--name", "tune", "--samples", "2")
+    study = subprocess.run(
+        [ray_head.python, *arguments[1:]],
+        cwd=checkout,
+        env=ray_head.environment | {"RAY_ADDRESS": ray_head.address},
+        capture_output=True,
+        text=True,
+    )
+    assert study.returncode == 0, study.stderr
+    assert len(_outcomes(tmp_path)) == 4
+    assert len(json.loads((tmp_path / "tune" / "tuned.json").read_text())["cells"]) == 2

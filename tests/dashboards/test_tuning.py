@@ -18,6 +18,7 @@ from dashboards.tuning import report_page
 from dashboards.tuning_figures import curve_figure, samples_figure, winners_figure
 from dashboards.tuning_tables import (
     Setting,
+    Shown,
     TuningResults,
     group_curves,
     load_tuning,
@@ -213,15 +214,24 @@ def test_winners_stand_beside_the_untuned_settings_and_what_the_trials_came_to(t
 @pytest.mark.parametrize("setting", list(Setting))
 def test_figures_of_the_search_draw_every_sample_that_has_an_auc(tuning: TuningResults, setting: Setting) -> None:
     samples = [sample for sample in tuning.samples if sample.family == "dcnv2"]
-    drawn = samples_figure(samples, setting)
+    drawn = samples_figure(samples, setting, Shown.ALL)
     assert [trace.name for trace in drawn.data] == ["SE 1×", "SE 4×", "ME 4×, 4 sets"]
     for trace, (arm, scale, _) in zip(drawn.data, CELLS, strict=True):
         mine = [row for row in samples if (row.arm, row.scale) == (arm, scale) and row.valid_auc is not None]
+        mine.sort(key=lambda row: row.winner)
         assert list(trace.x) == [getattr(row, setting.value) for row in mine]
         assert list(trace.y) == [row.valid_auc for row in mine]
-        assert list(trace.marker.symbol).count("star") == 1
+        assert [symbol == "star" for symbol in trace.marker.symbol] == [row.winner for row in mine]
     winners = winners_figure([sample for sample in samples if sample.winner], setting)
     assert [(trace.name, len(trace.x)) for trace in winners.data] == [("dcnv2 SE", 2), ("dcnv2 ME", 1)]
+
+
+def test_the_range_near_the_winners_holds_them_and_the_untuned_samples(tuning: TuningResults) -> None:
+    samples = [sample for sample in tuning.samples if sample.family == "dcnv2"]
+    low, high = samples_figure(samples, Setting.DROPOUT, Shown.NEAR_WINNERS).layout.yaxis.range
+    judged = [sample.valid_auc or 0.0 for sample in samples if sample.winner or sample.sample == 0]
+    assert low < min(judged) < max(judged) < high
+    assert samples_figure(samples, Setting.DROPOUT, Shown.ALL).layout.yaxis.range is None
 
 
 def test_the_page_says_everything_and_escapes_it(tuning: TuningResults) -> None:
