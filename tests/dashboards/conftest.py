@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dashboards.results import StudyResults, load_results
-from recscale.curves.curve import Curve, Observation
+from recscale.curves.curve import Curve, Observation, Target
 from recscale.curves.scaling import gather
 from recscale.curves.verdict import Better, judge
 from recscale.records import to_plain
@@ -118,15 +118,21 @@ def _curve(rows: list[dict[str, Any]], family: str, arm: str, metric: str) -> Cu
         arm=arm,
         metric=metric,
         x_axis="scale",
+        target=Target.VALUE,
         points=points,
         law="log_linear",
         formula=f"{metric} = {intercept:.6g} + {slope:.6g} * log(x)",
         candidates=(),
+        selection="selected by AICc; the back-test agrees",
+        seed_noise=1e-4,
+        eval_noise=5e-4,
         level=0.9,
         grid_x=tuple(grid_G.tolist()),
         grid_mean=tuple(mean_G.tolist()),
         grid_low=tuple((mean_G - 2e-4).tolist()),
         grid_high=tuple((mean_G + 2e-4).tolist()),
+        run_low=tuple((mean_G - 4e-4).tolist()),
+        run_high=tuple((mean_G + 4e-4).tolist()),
         note="three scales only; add scales" if arm == "ME" else "",
     )
 

@@ -1,42 +1,49 @@
 """From the finished trials of a study to its scaling curves and verdicts: which trials form which curve."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from recscale.curves.curve import Curve, Observation
-from recscale.curves.scaling import fit_curve
+from recscale.curves.curve import Observation, Target
+from recscale.curves.scaling import FittedCurve, fit_curve
 from recscale.curves.verdict import Better, Verdict, judge
 from recscale.records import Arm, ModelSpec, TrialResult, TrialSpec
 
 Finished = tuple[TrialSpec, TrialResult]
 
-METRICS = {"test_auc": 1.0, "test_log_loss": math.inf, "test_normalized_entropy": math.inf}
-"""Fitted metrics and the largest value each can have."""
+METRICS = {
+    "test_auc": Target.COMPLEMENT,
+    "test_log_loss": Target.VALUE,
+    "test_normalized_entropy": Target.VALUE,
+}
+"""Fitted metrics, and what of each a law is fitted to."""
+
+EvalNoise = Callable[[TrialSpec, str], float | None]
+"""A trial's standard error of a metric by the finite test set."""
 
 
-def study_curves(finished: Sequence[Finished]) -> tuple[Curve, ...]:
-    """One curve per family, variant, arm and metric, against scale."""
+def study_curves(finished: Sequence[Finished], eval_noise: EvalNoise = lambda *_: None) -> tuple[FittedCurve, ...]:
+    """One curve per family, variant, arm and metric, against scale; eval noise is that of its first trial."""
     return tuple(
         fit_curve(
-            [_observe(trial, metric) for trial in trials],
+            [observe(trial, metric) for trial in trials],
             family=family,
             variant=variant,
             arm=arm,
             metric=metric,
-            upper=upper,
+            target=target,
+            eval_noise=eval_noise(trials[0][0], metric),
         )
-        for (family, variant), members in _by_family(finished)
+        for (family, variant), members in by_family(finished)
         for arm, trials in arms(members).items()
-        for metric, upper in METRICS.items()
+        for metric, target in METRICS.items()
     )
 
 
 def judge_families(finished: Sequence[Finished]) -> tuple[Verdict, ...]:
     """What each family's trials say about AUC, in numbers and in a sentence."""
     verdicts = []
-    for (family, _), members in _by_family(finished):
+    for (family, _), members in by_family(finished):
         by_arm = arms(members)
         single = by_arm.get(Arm.SINGLE.value, [])
         multi = next((trials for arm, trials in by_arm.items() if arm != Arm.SINGLE.value), [])
@@ -45,9 +52,9 @@ def judge_families(finished: Sequence[Finished]) -> tuple[Verdict, ...]:
                 family,
                 metric="test_auc",
                 better=Better.HIGHER,
-                single=[_observe(trial, "test_auc") for trial in single],
-                multi=[_observe(trial, "test_auc") for trial in multi],
-                ia_ratio=[_observe(trial, "ia_ratio_mean") for trial in single],
+                single=[observe(trial, "test_auc") for trial in single],
+                multi=[observe(trial, "test_auc") for trial in multi],
+                ia_ratio=[observe(trial, "ia_ratio_mean") for trial in single],
             )
         )
     return tuple(verdicts)
@@ -76,7 +83,7 @@ def _all_follow_scale(multi: Iterable[Finished]) -> bool:
     return all(spec.model.num_sets == spec.model.scale for spec, _ in multi)
 
 
-def _by_family(finished: Sequence[Finished]) -> list[tuple[tuple[str, str], list[Finished]]]:
+def by_family(finished: Sequence[Finished]) -> list[tuple[tuple[str, str], list[Finished]]]:
     """Trials per family and variant; a setting that differs within a family becomes part of its label."""
     labelled = [((_label(spec, finished), spec.model.variant.value), (spec, result)) for spec, result in finished]
     ordered = sorted(labelled, key=lambda item: item[0])
@@ -96,9 +103,17 @@ def _further(spec: TrialSpec) -> dict[str, object]:
     return {**vars(neutral), **vars(spec.train)}
 
 
-def _observe(trial: Finished, name: str) -> Observation:
-    """One trial's value of a test metric or a collapse metric."""
+def cells_of(trials: Iterable[Finished]) -> dict[tuple[float, int], list[Finished]]:
+    """Trials of one family by scale and number of sets, ascending; those of one cell differ in their seed."""
+    cells: dict[tuple[float, int], list[Finished]] = {}
+    for trial in sorted(trials, key=lambda trial: (trial[0].model.scale, trial[0].model.num_sets, trial[0].seed)):
+        cells.setdefault((trial[0].model.scale, trial[0].model.num_sets), []).append(trial)
+    return cells
+
+
+def observe(trial: Finished, name: str, x: float | None = None) -> Observation:
+    """One trial's value of a test metric or a collapse metric, at x or at its scale."""
     spec, result = trial
     part = result.test if name.startswith("test_") else result.collapse
     value = getattr(part, name.removeprefix("test_"))
-    return Observation(spec.model.scale, spec.model.scale, float(value), spec.trial_id)
+    return Observation(spec.model.scale, spec.model.scale if x is None else x, float(value), spec.trial_id)

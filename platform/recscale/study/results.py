@@ -75,7 +75,8 @@ def write_results(study: Study) -> tuple[Path, ...]:
     pa_csv.write_csv(trials, sink)
     write_atomic(folder / "trials.csv", sink.getvalue().to_pybytes())
     finished = [(spec, results[spec.trial_id]) for spec in study.spec.trials if spec.trial_id in results]
-    curves = {"curves": study_curves(finished), "verdicts": judge_families(finished)}
+    fitted = study_curves(finished)
+    curves = {"curves": [item.curve for item in fitted], "verdicts": judge_families(finished)}
     write_atomic(folder / "curves.json", _json(curves))
     sink = pa.BufferOutputStream()
     pq.write_table(spectra_table(study, [spec for spec, _ in finished]), sink, compression="zstd")
