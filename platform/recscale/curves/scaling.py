@@ -21,19 +21,37 @@ GRID_POINTS = 41
 
 
 @dataclass(frozen=True)
+class Selected:
+    """The selected law of a curve, at any position, in values of the metric."""
+
+    fit: Fit
+    """Its fit to the curve's target."""
+    replicates: Replicates
+    """Its bootstrap replicates."""
+    target: Target
+    """What of the metric it is fitted to."""
+
+    def value(self, x_G: Array) -> Array:
+        """The metric [G]."""
+        return shown(self.target, self.fit.law.mean(np.array(self.fit.parameters), x_G))
+
+    def means(self, x_G: Array) -> Array:
+        """The metric in every replicate [R, G]."""
+        return shown(self.target, self.replicates.means(x_G))
+
+    def runs(self, x_G: Array) -> Array:
+        """A new run's metric in every replicate [R, G]."""
+        return shown(self.target, self.replicates.runs(x_G))
+
+
+@dataclass(frozen=True)
 class FittedCurve:
     """A curve, and what further questions of it are answered from."""
 
     curve: Curve
     """The record."""
-    fit: Fit | None
-    """The selected law's fit to the curve's target; None where nothing could be fitted."""
-    replicates: Replicates | None
-    """Its bootstrap replicates; None where nothing could be fitted."""
-
-    def shown(self, target: Array) -> Array:
-        """Values of the target as values of the metric."""
-        return shown(self.curve.target, target)
+    selected: Selected | None
+    """Its law; None where nothing could be fitted."""
 
 
 def shown(target: Target, values: Array) -> Array:
@@ -96,7 +114,7 @@ def fit_curve(
         run_high=_floats(bands[3]),
         note=_note(selection.note, points, chosen, found),
     )
-    return FittedCurve(curve, chosen.fit if chosen else None, found)
+    return FittedCurve(curve, Selected(chosen.fit, found, target) if chosen and found else None)
 
 
 def pooled_std(points: Sequence[CurvePoint]) -> float | None:
