@@ -1,7 +1,6 @@
 """The outputs of a study: tables, curves, spectra and provenance, written from the trial store into its folder."""
 
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,14 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from recscale.collapse.measurement import SPECTRA_SCHEMA
-from recscale.errors import DataError
 from recscale.models.accounting import ModelCost
 from recscale.records import TrialResult, TrialSpec, to_plain
 from recscale.study.curves import judge_families, study_curves
-from recscale.study.files import write_atomic
+from recscale.study.files import write_atomic, write_json, write_parquet
+from recscale.study.forecasts import study_forecasts
+from recscale.study.noise import eval_noise
+from recscale.study.paired import write_paired
+from recscale.study.pareto import pareto_table
 from recscale.study.store import TrialStatus
 from recscale.study.study import Study
 
@@ -60,6 +62,18 @@ SPECTRA_AXES = [TRIALS_SCHEMA.field(name) for name in ("trial_id", "family", "ar
 SPECTRA_TABLE = pa.schema([*SPECTRA_AXES, *SPECTRA_SCHEMA])
 """Columns of spectra.parquet: a trial's axes, then those of its spectra.arrow."""
 
+OUTPUTS = (
+    "trials.parquet",
+    "trials.csv",
+    "curves.json",
+    "forecasts.json",
+    "pareto.parquet",
+    "paired.parquet",
+    "spectra.parquet",
+    "provenance.json",
+)
+"""Every file of results, as `write_results` leaves them."""
+
 SPECTRA_MOMENTS = ("initial", "best")
 """Moments of a trial that spectra.parquet keeps; its own spectra.arrow in the store has them all."""
 
@@ -75,15 +89,17 @@ def write_results(study: Study) -> tuple[Path, ...]:
     pa_csv.write_csv(trials, sink)
     write_atomic(folder / "trials.csv", sink.getvalue().to_pybytes())
     finished = [(spec, results[spec.trial_id]) for spec in study.spec.trials if spec.trial_id in results]
-    fitted = study_curves(finished)
+    fitted = study_curves(finished, eval_noise(study.store))
     curves = {"curves": [item.curve for item in fitted], "verdicts": judge_families(finished)}
-    write_atomic(folder / "curves.json", _json(curves))
+    write_json(folder / "curves.json", to_plain(curves))
+    write_json(folder / "forecasts.json", to_plain(study_forecasts(finished, fitted)))
+    write_parquet(folder / "pareto.parquet", pareto_table(study, results))
+    write_paired(study, finished)
     sink = pa.BufferOutputStream()
     pq.write_table(spectra_table(study, [spec for spec, _ in finished]), sink, compression="zstd")
     write_atomic(folder / "spectra.parquet", sink.getvalue().to_pybytes())
-    write_atomic(folder / "provenance.json", _json(dict(study.provenance)))
-    names = ("trials.parquet", "trials.csv", "curves.json", "spectra.parquet", "provenance.json")
-    return tuple(folder / name for name in names)
+    write_json(folder / "provenance.json", dict(study.provenance))
+    return tuple(folder / name for name in OUTPUTS)
 
 
 def trials_table(study: Study) -> tuple[pa.Table, dict[str, TrialResult]]:
@@ -165,10 +181,3 @@ def _with_axes(table: pa.Table, spec: TrialSpec) -> pa.Table:
     axes = (spec.trial_id, model.family, model.arm.value, model.scale, model.num_sets, spec.seed)
     columns = [pa.array([value] * table.num_rows, kind.type) for value, kind in zip(axes, SPECTRA_AXES, strict=True)]
     return pa.table([*columns, *table.columns], schema=SPECTRA_TABLE)
-
-
-def _json(value: object) -> bytes:
-    try:
-        return json.dumps(to_plain(value), indent=1, allow_nan=False).encode() + b"\n"
-    except ValueError as error:
-        raise DataError(f"a result holds NaN or infinity, expected finite numbers: {error}") from error
