@@ -1,4 +1,4 @@
-"""The `recscale` command: prepare data, look at, compare, serve and mirror studies, reproduce published tables."""
+"""The `recscale` command: prepare data; look at, compare, serve and mirror studies; reproduce tables, fit laws."""
 
 import sys
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
+from recscale.curves.losses import Loss, LossKind, Space
 from recscale.data.inspection import describe
 from recscale.data.manifest import Manifest
 from recscale.data.options import Duplicates, PrepareOptions
@@ -243,6 +244,72 @@ def serve(storage: Positional[Path] = Path("runs"), port: int = 8787) -> int:
     return 0
 
 
+def fit(
+    table: Positional[Path],
+    law: str,
+    x: tuple[str, ...],
+    y: str,
+    json: Path | None = None,
+    loss: LossKind = LossKind.GAUSSIAN,
+    delta: float = 1e-3,
+    log: bool = False,
+    bootstrap: int = 1000,
+    level: float = 0.9,
+    seed: int = 0,
+) -> int:
+    """Fit a scaling law to the columns of any CSV table.
+
+    Args:
+        table: CSV file with a header.
+        law: constant | log_linear | power_law | rising_power_law | power_law_with_penalty | broken_power_law |
+            two_variable_power_law.
+        x: Column of each of the law's variables, one or two.
+        y: Column that the law is fitted to, for instance a loss.
+        json: File for the parameters, intervals, objective and convergence.
+        loss: How residuals count: gaussian (squares) or huber (outliers count little).
+        delta: Where Huber's loss turns linear, in the residuals' unit.
+        log: Take residuals of ln y, as fits of language models do, instead of y.
+        bootstrap: Replicates for the intervals; 0 for none.
+        level: Coverage of the intervals.
+        seed: Seed of the bootstrap.
+    """
+    from recscale.curves.table import describe, fit_table
+    from recscale.records import to_plain
+    from recscale.study.files import write_json
+
+    chosen = Loss(loss, delta, Space.LOG if log else Space.LINEAR)
+    found = fit_table(table, law, x, y, chosen, replicates=bootstrap, level=level, seed=seed)
+    if json is not None:
+        write_json(json, to_plain(found))
+    print(describe(found))
+    return 0
+
+
+def seeds_needed(
+    study: Positional[str],
+    effect: float,
+    storage: Path = Path("runs"),
+    metric: str = "test_auc",
+    power: float = 0.8,
+    alpha: float = 0.05,
+) -> int:
+    """Say how many seeds per arm an effect needs to be seen, by the noise between a study's own seeds.
+
+    Args:
+        study: Name of a study in the storage, or its folder.
+        effect: Difference of two arms to be seen, for instance 2e-4.
+        storage: Folder that keeps the studies.
+        metric: test_auc | test_log_loss | test_normalized_entropy.
+        power: Probability of seeing it.
+        alpha: Two-sided level of the test.
+    """
+    from recscale.study.seeds import plan_seeds
+    from recscale.study.study import find_study, read_study
+
+    print(plan_seeds(read_study(find_study(study, storage)), metric, effect, power=power, alpha=alpha))
+    return 0
+
+
 PREPARE: dict[str, Callable[..., int]] = {
     "criteo": criteo,
     "avazu": avazu,
@@ -288,6 +355,8 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "serve": serve,
     "sync": sync,
     "reproduce": reproduce,
+    "fit": fit,
+    "seeds-needed": seeds_needed,
 }
 NESTED = {"prepare": prepare, "reproduce": reproduce}
 """Commands of commands."""

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from recscale.data.reader import Dataset
+from recscale.study.results import OUTPUTS
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ("--hidden-sizes", "8", "--batch-size", "256", "--max-epochs", "1", "--families", "dnn", "--name", "tiny")
@@ -81,10 +82,8 @@ def test_a_killed_study_loses_only_what_ran_and_a_larger_grid_adds_only_what_is_
     rows = _rows(tmp_path)
     assert {(row["scale"], row["num_sets"]) for row in rows} == {(1.0, 1), (1.0, 2), (2.0, 1), (2.0, 2)}
     assert {row["status"] for row in rows} == {"finished"}
-    names = {"study.json", "trials.parquet", "trials.csv", "curves.json", "spectra.parquet", "provenance.json"}
-    names |= {"training.parquet", "sub_embeddings.parquet"}
-    names |= {"associations.json", "equal_budget.parquet", "ensembles.parquet"}
-    assert {path.name for path in (tmp_path / "tiny").iterdir()} == names | {"report.html", "privacy.parquet"}
+    made = {"study.json", "report.html", "privacy.parquet", *OUTPUTS}
+    assert {path.name for path in (tmp_path / "tiny").iterdir()} == made
     assert (tmp_path / "mlflow.db").exists()
 
 

@@ -7,6 +7,7 @@ import pytest
 from recscale.curves.laws import CONSTANT, LOG_LINEAR, POWER_LAW, candidate_laws
 from recscale.curves.selection import aicc, select
 
+FOUR = ["constant", "log_linear", "power_law", "rising_power_law"]
 SCALES = np.repeat([1.0, 2.0, 3.0, 4.0, 10.0], 3)
 
 
@@ -33,15 +34,17 @@ def test_candidates_carry_their_own_criterion():
 
 def test_flat_noise_is_called_constant_most_of_the_time():
     rng = np.random.default_rng(2)
-    found = Counter(choice(rng.normal(0.8, 1e-4, SCALES.size)) for _ in range(100))
-    assert found["constant"] >= 85
+    found = Counter(choice(rng.normal(0.8, 1e-4, SCALES.size)) for _ in range(60))
+    assert found["constant"] >= 51
 
 
 def test_clear_shapes_are_told_apart():
     rng = np.random.default_rng(3)
     noise = rng.normal(0, 1e-4, (20, SCALES.size))
-    assert {choice(0.44 + 0.02 * SCALES**-1.0 + row) for row in noise} == {"power_law"}
-    assert {choice(0.81 - 0.02 * SCALES**-1.0 + row) for row in noise} == {"rising_power_law"}
+    assert Counter(choice(0.44 + 0.02 * SCALES**-1.0 + row) for row in noise)["power_law"] >= 17
+    assert Counter(choice(0.81 - 0.02 * SCALES**-1.0 + row) for row in noise)["rising_power_law"] >= 17
+    turning = 0.44 + 0.02 * SCALES**-1.0 + 0.002 * SCALES
+    assert {choice(turning + row) for row in noise} == {"power_law_with_penalty"}
     assert Counter(choice(0.8 - 0.002 * np.log(SCALES) + row) for row in noise)["log_linear"] >= 17
 
 
@@ -63,7 +66,8 @@ def test_a_tie_goes_to_the_simpler_law():
 @pytest.mark.parametrize(
     ("scales", "seeds", "candidates", "note"),
     [
-        ([1, 2, 4, 10], 3, ["constant", "log_linear", "power_law", "rising_power_law"], ""),
+        ([1, 2, 4, 10], 3, FOUR, "power_law_with_penalty not fitted: 4 distinct scales, needs 5: add scales"),
+        ([1, 2, 3, 4, 10], 3, [*FOUR, "power_law_with_penalty"], "broken_power_law not fitted: 5 distinct scales"),
         ([1, 2, 10], 3, ["constant", "log_linear"], "power_law not fitted: 3 distinct scales, needs 4: add scales"),
         ([1, 10], 3, ["constant"], "log_linear not fitted: 2 distinct scales, needs 3: add scales"),
         ([1, 2, 4, 10], 1, ["constant"], "log_linear not fitted: 4 trials, needs 5: add seeds or scales"),
@@ -83,3 +87,26 @@ def test_power_law_is_chosen_on_four_scales_of_two_seeds():
     x = np.repeat([1.0, 2.0, 4.0, 10.0], 2)
     y = POWER_LAW.mean(np.array([0.44, 0.05, 1.0]), x) + np.random.default_rng(6).normal(0, 1e-5, x.size)
     assert choice(y, x) == "power_law"
+
+
+def test_the_backtest_is_the_miss_at_the_scale_left_out():
+    y = 0.44 + 0.02 * SCALES**-1.0
+    y[SCALES == 10] += 0.01
+    by_name = {scored.fit.law.name: scored for scored in select(candidate_laws(), SCALES, y).candidates}
+    assert by_name["power_law"].backtest == pytest.approx(0.01, rel=1e-6)
+    line = np.polyfit(np.log(SCALES[SCALES < 10]), y[SCALES < 10], 1)
+    assert by_name["log_linear"].backtest == pytest.approx(abs(np.polyval(line, np.log(10)) - y[-1]))
+    assert by_name["constant"].backtest == pytest.approx(abs(y[SCALES < 10].mean() - y[-1]))
+
+
+def test_the_choice_says_whether_the_backtest_agrees():
+    noise = np.random.default_rng(7).normal(0, 1e-5, SCALES.size)
+    agreed = select((CONSTANT, LOG_LINEAR), SCALES, 0.44 - 0.01 * np.log(SCALES) + noise)
+    assert agreed.reason.startswith("selected by AICc; the back-test agrees")
+    turned = np.where(SCALES == 10, 0.42, 0.44 + 0.001 * np.log(SCALES)) + noise
+    disagreed = select((CONSTANT, LOG_LINEAR), SCALES, turned)
+    tested = {scored.fit.law.name: scored.backtest for scored in disagreed.candidates}
+    best = min(tested, key=tested.get)
+    assert disagreed.chosen.fit.law.name != best
+    assert f"the back-test prefers {best}" in disagreed.reason
+    assert "AICc is kept" in disagreed.reason

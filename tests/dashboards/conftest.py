@@ -14,7 +14,7 @@ import pytest
 
 from dashboards.results import PrivacyRow, StudyResults, Trial, load_results
 from recscale.curves.association import Pair, associate
-from recscale.curves.curve import Curve, Observation
+from recscale.curves.curve import Curve, Observation, Target
 from recscale.curves.ensembles import EnsembleCell
 from recscale.curves.equal_budget import BudgetAxis, compare
 from recscale.curves.prediction import ArmAssociations, Measure, MeasureAssociation, prediction_sentence
@@ -124,15 +124,21 @@ def _curve(rows: list[dict[str, Any]], family: str, arm: str, metric: str) -> Cu
         arm=arm,
         metric=metric,
         x_axis="scale",
+        target=Target.VALUE,
         points=points,
         law="log_linear",
         formula=f"{metric} = {intercept:.6g} + {slope:.6g} * log(x)",
         candidates=(),
+        selection="selected by AICc; the back-test agrees",
+        seed_noise=1e-4,
+        eval_noise=5e-4,
         level=0.9,
         grid_x=tuple(grid_G.tolist()),
         grid_mean=tuple(mean_G.tolist()),
         grid_low=tuple((mean_G - 2e-4).tolist()),
         grid_high=tuple((mean_G + 2e-4).tolist()),
+        run_low=tuple((mean_G - 4e-4).tolist()),
+        run_high=tuple((mean_G + 4e-4).tolist()),
         note="three scales only; add scales" if arm == "ME" else "",
     )
 

@@ -1,14 +1,16 @@
-"""Intervals of a fitted law from the noise between seeds.
+"""Intervals of a fitted law by a hierarchical bootstrap: sizes, and seeds within a size.
 
-Legend: R replicates, S trials, U distinct positions (scales), G grid positions, K parameters.
+Legend: R replicates, S trials, U distinct sizes (positions), G grid positions, V variables, K parameters.
 
-Resampling two or three seeds as they are understates their spread: it has the variance of the divisor n instead of
-n - 1 and at most a handful of distinct outcomes. So a replicate keeps every scale's mean and its number of seeds, and
-draws each seed's deviation from the deviations of all scales pooled, multiplied by sqrt(n / (n - 1)) of the scale they
-come from (an unbiased variance) and by the ratio of Student's to the normal quantile at the pooled degrees of freedom
-(the variance itself is estimated from few seeds). It assumes that seed noise is alike at all scales. Means stay where
-they were observed, so an interval holds seed noise only and no lack of fit, except with one seed at every scale: then
-there is no seed noise to see, and deviations from the fit, times sqrt(n / (n - K)), stand in for it around the fit.
+With many sizes (MANY_SIZES per parameter) they are resampled themselves, and within each the seeds.
+
+With few sizes neither can be resampled as it is: two or three seeds have the variance of the divisor n instead of
+n - 1, and four sizes drawn from four leave too few for a law. Then a replicate is the fitted law, plus a deviation per
+size, plus one per trial. Deviations of trials are drawn from those of all seeds around their size's mean, pooled, times
+sqrt(n / (n - 1)) of the size they come from (an unbiased variance) and times the ratio of Student's to the normal
+quantile (the variance itself is estimated). Deviations of sizes are those of the sizes' means around the law, as far as
+seed noise does not explain them (an F test of lack of fit); with one seed everywhere they are all there is to see. It
+assumes that noise is alike at all sizes.
 """
 
 import math
@@ -18,9 +20,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from recscale.curves.fitting import LOOSE, Fit, fit_batch
-from recscale.curves.laws import Array
+from recscale.curves.fitting import Fit, fit_batch
+from recscale.curves.laws import Array, Law
+from recscale.curves.losses import LossKind, Space
 from recscale.errors import ConfigError
+
+MANY_SIZES = 5
+"""Distinct sizes per parameter from which sizes are resampled."""
+LACK_OF_FIT_LEVEL = 0.05
+"""Sizes deviate from the law where the F test's p value is below this."""
 
 
 @dataclass(frozen=True)
@@ -35,53 +43,145 @@ class Intervals:
     """Lower ends of the mean at the grid [G]."""
     grid_high: Array
     """Upper ends of the mean at the grid [G]."""
+    run_low: Array
+    """Lower ends of a new run's value at the grid [G], on the same test rows."""
+    run_high: Array
+    """Upper ends of a new run's value at the grid [G], on the same test rows."""
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """A law fitted to R replicates of its observations."""
+
+    law: Law
+    """The law."""
+    parameters: Array
+    """Its parameters [R, K]."""
+    deviations: Array
+    """How far a new run lies from the mean in each replicate [R], in the space of the loss."""
+    space: Space
+    """Of what the deviations are."""
+    sizes_deviate: bool
+    """Whether the sizes' means scatter around the law by more than seeds explain."""
+
+    def means(self, x_VG: Array) -> Array:
+        """The mean at x in every replicate [R, G]."""
+        return self.law.mean(self.parameters, x_VG)
+
+    def runs(self, x_VG: Array) -> Array:
+        """A new run's value at x in every replicate [R, G]."""
+        means_RG, shift_R1 = self.means(x_VG), self.deviations[:, None]
+        return means_RG + shift_R1 if self.space is Space.LINEAR else np.asarray(means_RG * np.exp(shift_R1))
 
 
 @dataclass(frozen=True)
 class _Noise:
-    """What a replicate is drawn from."""
+    """What a replicate is drawn from, in the space of the loss."""
 
-    centre: Array
-    """Mean of a replicate at each position [U]."""
-    pool: Array
-    """Deviations to draw from, already inflated."""
+    sizes: Array
+    """Deviations of sizes; [0] where there are none."""
+    seeds: Array
+    """Deviations of seeds; [0] where none are seen."""
 
 
 def bootstrap(
-    fitted: Fit, x_S: Array, y_S: Array, grid_G: Array, *, level: float = 0.9, replicates: int = 1000, seed: int = 0
+    fitted: Fit, x: Array, y_S: Array, grid: Array, *, level: float = 0.9, replicates: int = 1000, seed: int = 0
 ) -> Intervals:
-    """Refits the law to replicates of the trials; the same seed gives the same intervals.
+    """Intervals of a fit from replicates of its trials; the same seed gives the same intervals.
 
     ConfigError: a level outside (0, 1), fewer than 100 replicates, or no more trials than parameters.
     """
-    _check(fitted, len(y_S), level, replicates)
-    x_U, position_S = np.unique(x_S, return_inverse=True)
-    counts_U = np.bincount(position_S).astype(np.float64)
-    noise = _noise(fitted, x_U, position_S, y_S, level)
-    draws_RS = np.random.default_rng(seed).choice(noise.pool, size=(replicates, len(y_S)))
-    membership_SU = np.eye(len(x_U))[position_S] / counts_U
-    means_RU = noise.centre + draws_RS @ membership_SU
-    batch = fit_batch(fitted.law, x_U[None], means_RU, counts_U, LOOSE)
+    return intervals(resample(fitted, x, y_S, level=level, replicates=replicates, seed=seed), grid, level)
+
+
+def intervals(found: Replicates, grid: Array, level: float) -> Intervals:
+    """Percentiles of replicates, at the grid's positions."""
     ends = [50 * (1 - level), 50 * (1 + level)]
-    low_K, high_K = np.percentile(batch.parameters, ends, axis=0)
-    grid_low_G, grid_high_G = np.percentile(fitted.law.mean(batch.parameters, grid_G), ends, axis=0)
-    return Intervals(low_K, high_K, grid_low_G, grid_high_G)
+    grid_VG = np.atleast_2d(grid)
+    pairs = [np.percentile(rows, ends, axis=0) for rows in (found.parameters, found.means(grid_VG))]
+    return Intervals(*pairs[0], *pairs[1], *np.percentile(found.runs(grid_VG), ends, axis=0))
 
 
-def _noise(fitted: Fit, x_U: Array, position_S: NDArray[np.intp], y_S: Array, level: float) -> _Noise:
-    """Centres and inflated deviations: of seeds around their scale's mean, or with single seeds around the fit."""
+def resample(
+    fitted: Fit, x: Array, y_S: Array, *, level: float = 0.9, replicates: int = 1000, seed: int = 0
+) -> Replicates:
+    """Refits the law to replicates of the trials."""
+    _check(fitted, len(y_S), level, replicates)
+    x_VS = np.atleast_2d(x)
+    x_VU, position_S = np.unique(x_VS, axis=1, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    if x_VU.shape[1] >= MANY_SIZES * len(fitted.parameters):
+        return _resampled_sizes(fitted, x_VS, y_S, position_S, replicates, rng)
+    noise = _noise(fitted, x_VU, position_S, y_S, level)
+    centre_U = _forward(fitted, fitted.law.mean(np.array(fitted.parameters), x_VU))
+    of_sizes_RU = rng.choice(noise.sizes, size=(replicates, x_VU.shape[1]))
+    of_seeds_RS = rng.choice(noise.seeds, size=(replicates, len(y_S)))
+    drawn_RS = _back(fitted, (centre_U + of_sizes_RU)[:, position_S] + of_seeds_RS)
+    batch = _refit(fitted, x_VU, x_VS, position_S, drawn_RS)
+    deviations_R = rng.choice(noise.sizes, size=replicates) + rng.choice(noise.seeds, size=replicates)
+    deviate = bool(np.any(noise.sizes != 0) and np.any(noise.seeds != 0))
+    return Replicates(fitted.law, batch, deviations_R, fitted.loss.space, deviate)
+
+
+def _refit(fitted: Fit, x_VU: Array, x_VS: Array, position_S: NDArray[np.intp], drawn_RS: Array) -> Array:
+    """Parameters of the replicates; for a Gaussian loss a size's trials fit like their mean with their number."""
+    if fitted.loss.kind is not LossKind.GAUSSIAN or fitted.loss.space is not Space.LINEAR:
+        return fit_batch(fitted.law, x_VS, drawn_RS, None, fitted.loss, optima=fitted.optima).parameters
+    counts_U = np.bincount(position_S).astype(np.float64)
+    means_RU = drawn_RS @ (np.eye(len(counts_U))[position_S] / counts_U)
+    return fit_batch(fitted.law, x_VU, means_RU, counts_U, fitted.loss, optima=fitted.optima).parameters
+
+
+def _resampled_sizes(
+    fitted: Fit, x_VS: Array, y_S: Array, position_S: NDArray[np.intp], replicates: int, rng: np.random.Generator
+) -> Replicates:
+    """Sizes drawn with replacement, and in each of them its seeds, as numbers of times that a trial counts."""
     counts_U = np.bincount(position_S)
-    freedom = len(y_S) - len(counts_U)
+    sizes_RU = rng.multinomial(len(counts_U), np.full(len(counts_U), 1 / len(counts_U)), size=replicates)
+    weights_RS = np.empty((replicates, len(y_S)))
+    for size, count in enumerate(counts_U):
+        drawn = rng.multinomial(sizes_RU[:, size] * count, np.full(count, 1 / count))
+        weights_RS[:, position_S == size] = drawn
+    y_RS = np.broadcast_to(y_S, weights_RS.shape)
+    batch = fit_batch(fitted.law, x_VS, y_RS, weights_RS, fitted.loss, optima=fitted.optima)
+    residual_S = fitted.loss.residual(y_S, fitted.law.mean(np.array(fitted.parameters), x_VS))
+    pool_S = residual_S * math.sqrt(len(y_S) / (len(y_S) - len(fitted.parameters)))
+    return Replicates(fitted.law, batch.parameters, rng.choice(pool_S, size=replicates), fitted.loss.space, False)
+
+
+def _noise(fitted: Fit, x_VU: Array, position_S: NDArray[np.intp], y_S: Array, level: float) -> _Noise:
+    """Inflated deviations of seeds around their size's mean, and of sizes' means around the law."""
+    counts_U = np.bincount(position_S)
+    value_S = _forward(fitted, y_S)
+    mean_U = np.bincount(position_S, weights=value_S) / counts_U
+    off_U = mean_U - _forward(fitted, fitted.law.mean(np.array(fitted.parameters), x_VU))
+    parameters = len(fitted.parameters)
+    spare, freedom = len(counts_U) - parameters, len(y_S) - len(counts_U)
     if freedom == 0:
-        centre_U = fitted.law.mean(np.array(fitted.parameters), x_U)
-        freedom = len(y_S) - len(fitted.parameters)
-        pool = (y_S - centre_U[position_S]) * math.sqrt(len(y_S) / freedom)
-        return _Noise(centre_U, (pool - pool.mean()) * _student_over_normal(level, freedom))
-    centre_U = np.bincount(position_S, weights=y_S) / counts_U
+        pool = (off_U - off_U.mean()) * math.sqrt(len(off_U) / spare)
+        return _Noise(pool * _student_over_normal(level, spare), np.zeros(1))
     repeated_S = counts_U[position_S] > 1
     seeds_S = counts_U[position_S[repeated_S]]
-    pool = (y_S - centre_U[position_S])[repeated_S] * np.sqrt(seeds_S / (seeds_S - 1))
-    return _Noise(centre_U, pool * _student_over_normal(level, freedom))
+    pool_S = (value_S - mean_U[position_S])[repeated_S] * np.sqrt(seeds_S / (seeds_S - 1))
+    seeds = pool_S * _student_over_normal(level, freedom)
+    within = float(((value_S - mean_U[position_S]) ** 2).sum()) / freedom
+    lack = float((counts_U * off_U**2).sum()) / spare if spare > 0 else 0.0
+    rounding = (1e-12 * float(np.abs(value_S).max())) ** 2
+    if lack <= rounding or stats.f.sf(lack / max(within, rounding), spare, freedom) >= LACK_OF_FIT_LEVEL:
+        return _Noise(np.zeros(1), seeds)
+    beyond = math.sqrt((lack - within) / counts_U.mean())
+    sizes_U = (off_U - off_U.mean()) / max(float(off_U.std()), 1e-300)
+    return _Noise(sizes_U * beyond * _student_over_normal(level, spare), seeds)
+
+
+def _forward(fitted: Fit, y: Array) -> Array:
+    """Into the space of the loss."""
+    return np.log(y) if fitted.loss.space is Space.LOG else y
+
+
+def _back(fitted: Fit, value: Array) -> Array:
+    """Out of the space of the loss."""
+    return np.exp(value) if fitted.loss.space is Space.LOG else value
 
 
 def _student_over_normal(level: float, freedom: int) -> float:

@@ -1,30 +1,40 @@
-"""Least squares by variable projection, one law on many replicates at once.
+"""Fits a law by variable projection, to one set of observations or to many replicates of it at once.
 
-Legend: R replicates of the observations, G grid points of the shape parameter, S observations, P linear parameters. The
-shape is searched on a logarithmic grid that covers its whole range (many starts) and is narrowed around the best point;
-at every grid point the linear parameters are solved exactly inside their bounds. The loss is the summed Gaussian one.
+Legend: R replicates, S observations, P linear and Q shape parameters, T starts. The joint fit of Hoffmann et al.'s law
+has a condition number near 3.5e11, the projected one near 11 (`Fit.condition_number`).
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 
 from recscale.curves.laws import Array, Law
-from recscale.errors import ConfigError, DataError
+from recscale.curves.losses import GAUSSIAN, Loss, Space
+from recscale.curves.search import (
+    DENSE,
+    SPARSE,
+    Box,
+    Found,
+    Problems,
+    best_starts,
+    box_of,
+    linearise,
+    refine,
+    score_starts,
+)
+from recscale.errors import DataError
 
-COARSE_POINTS = 121
-"""Grid points over the whole range of a shape parameter."""
-ZOOM_POINTS = 21
-"""Grid points per narrowing; each divides the window by 10."""
-TIGHT = 1e-12
-"""Width of the last window of ln(shape), for a fit."""
-LOOSE = 1e-4
-"""Width of the last window of ln(shape), for bootstrap replicates."""
+TIGHT = 1e-9
+"""Tolerance of a fit: the last step moves the law by less than this share of the residuals."""
+LOOSE = 1e-3
+"""Tolerance of a bootstrap replicate."""
+REFINED = 8
+"""Starts of a fit that are followed to their optimum."""
+REPEATED = 2
+"""Starts of a replicate that are followed to their optimum."""
 BOUND_TOLERANCE = 1e-9
-"""A parameter this close to a bound, as a share of the data's or the range's size, counts as at it."""
+"""A parameter this close to a bound, as a share of the data's or the box's size, counts as at it."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +47,21 @@ class Fit:
     """Values, in the order of law.parameter_names."""
     at_bound: tuple[bool, ...]
     """Which of them lie at a bound of the law: not identified by the data."""
+    objective: float
+    """The summed loss: half the sum of squares for a Gaussian one."""
     rss: float
-    """Weighted residual sum of squares."""
+    """Weighted sum of squared residuals, in the space of the loss."""
     converged: bool
-    """Whether the search narrowed down on a finite minimum."""
+    """Whether the search ended where the projected gradient vanishes."""
+    condition_number: float
+    """Largest over smallest eigenvalue of the projected problem's Gauss-Newton Hessian by ln(shape), shapes at a bound
+    left out; 1 for at most one free shape, infinite where the data do not tell two shapes apart."""
+    starts: int
+    """Starts that were scored."""
+    loss: Loss
+    """What was minimised."""
+    optima: Array
+    """Local optima that the starts led to, best first, as points of the search [T, Q]."""
 
 
 @dataclass(frozen=True)
@@ -49,51 +70,72 @@ class BatchFit:
 
     parameters: Array
     """Values [R, P + Q], in the order of law.parameter_names."""
-    rss: Array
-    """Weighted residual sums of squares [R]."""
+    objective: Array
+    """Summed losses [R]."""
 
 
-def fit(law: Law, x: Sequence[float] | Array, y: Sequence[float] | Array, weights: Array | None = None) -> Fit:
-    """Fits a law to observations y at x; weights multiply squared residuals. DataError: x or y not as expected."""
-    x_VS, y_S = checked(law, x, y)
-    batch = fit_batch(law, x_VS, y_S[None], weights, TIGHT)
-    values = batch.parameters[0]
+def fit(
+    law: Law,
+    x: Sequence[float] | Array,
+    y: Sequence[float] | Array,
+    weights: Array | None = None,
+    loss: Loss = GAUSSIAN,
+) -> Fit:
+    """Fits a law to observations y at x; weights multiply losses. DataError: x or y not as expected."""
+    x_VS, y_S = checked(law, x, y, loss)
+    problems = _problems(law, x_VS, y_S[None], weights, loss)
+    grid_TQ, per_shape = problems.box.grid(DENSE)
+    scores = score_starts(problems, grid_TQ)
+    starts = best_starts(scores, grid_TQ, per_shape, REFINED)
+    found = refine(problems.take(np.zeros(len(starts), dtype=np.intp)), starts, TIGHT)
+    order = np.argsort(found.total, kind="stable")
+    values = _values(problems.box, found)[order[0]]
+    residual = loss.residual(y_S, law.mean(values, x_VS))
     return Fit(
         law=law,
         parameters=tuple(values.tolist()),
-        at_bound=_at_bound(law, values, float(np.abs(y_S).max())),
-        rss=float(batch.rss[0]),
-        converged=bool(np.isfinite(values).all() and np.isfinite(batch.rss[0])),
+        at_bound=_at_bound(problems, values, found.u[order[0]]),
+        objective=float(found.total[order[0]]),
+        rss=float((problems.weights[0] * residual**2).sum()),
+        converged=bool(np.isfinite(values).all() and found.converged[order[0]]),
+        condition_number=_condition_number(problems, values, found.u[order[:1]]),
+        starts=len(grid_TQ),
+        loss=loss,
+        optima=found.u[order[:3]],
     )
 
 
-def fit_batch(law: Law, x_VS: Array, y_RS: Array, weights: Array | None, width: float) -> BatchFit:
-    """Fits a law to every row of y, narrowing ln(shape) to `width`."""
-    root_S = np.ones(y_RS.shape[1]) if weights is None else np.sqrt(weights)
-    target_R1S = (y_RS * root_S)[:, None]
-    if not law.shapes:
-        linear, rss = _solve(law, law.basis(x_VS, np.empty((1, 1, 0))) * root_S[:, None], target_R1S)
-        return BatchFit(linear[:, 0], rss[:, 0])
-    if len(law.shapes) > 1:
-        raise ConfigError(f"{law.name} has {len(law.shapes)} shape parameters, expected at most 1; use a simpler law")
-    low, high = math.log(law.shapes[0].lower), math.log(law.shapes[0].upper)
-    grid_RG = np.linspace(low, high, COARSE_POINTS)[None]
-    replicates = np.arange(len(y_RS))
-    while True:
-        design = law.basis(x_VS, np.exp(grid_RG)[..., None]) * root_S[:, None]
-        linear, rss = _solve(law, design, target_R1S)
-        best_R = rss.argmin(axis=1)
-        rows_R = replicates if len(grid_RG) > 1 else np.zeros_like(replicates)
-        if np.ptp(grid_RG, axis=1).max() <= width:
-            shape_R1 = np.exp(grid_RG[rows_R, best_R])[:, None]
-            return BatchFit(np.hstack([linear[replicates, best_R], shape_R1]), rss[replicates, best_R])
-        left_R = grid_RG[rows_R, np.maximum(best_R - 1, 0)]
-        right_R = grid_RG[rows_R, np.minimum(best_R + 1, grid_RG.shape[1] - 1)]
-        grid_RG = np.linspace(left_R, right_R, ZOOM_POINTS, axis=1)
+def fit_batch(
+    law: Law,
+    x_VS: Array,
+    y_RS: Array,
+    weights: Array | None = None,
+    loss: Loss = GAUSSIAN,
+    *,
+    optima: Array | None = None,
+    tolerance: float = LOOSE,
+) -> BatchFit:
+    """Fits a law to every row of y, from a sparse grid of starts and from the `optima` of a fit of like observations.
+
+    weights: [S], or [R, S].
+    """
+    problems = _problems(law, x_VS, y_RS, weights, loss)
+    starts = problems.box.grid(SPARSE)[0]
+    if optima is not None:
+        starts = np.vstack([optima, starts])
+    scores = score_starts(problems, starts)
+    kept = np.argsort(scores, axis=1, kind="stable")[:, : REPEATED if len(law.shapes) > 1 else 1]
+    rows = np.repeat(np.arange(len(y_RS)), kept.shape[1])
+    found = refine(problems.take(rows), starts[kept.ravel()], tolerance)
+    totals = found.total.reshape(kept.shape)
+    best = totals.argmin(axis=1) + np.arange(len(y_RS)) * kept.shape[1]
+    return BatchFit(_values(problems.box, found)[best], found.total[best])
 
 
-def checked(law: Law, x: Sequence[float] | Array, y: Sequence[float] | Array) -> tuple[Array, Array]:
-    """x as [V, S] and y as [S]; DataError where sizes differ, x is not positive or a value is not finite."""
+def checked(
+    law: Law, x: Sequence[float] | Array, y: Sequence[float] | Array, loss: Loss = GAUSSIAN
+) -> tuple[Array, Array]:
+    """x as [V, S] and y as [S]; DataError where sizes differ, x is not positive or a value cannot be used."""
     x_VS, y_S = np.atleast_2d(np.asarray(x, dtype=np.float64)), np.asarray(y, dtype=np.float64)
     if x_VS.shape != (len(law.variables), y_S.size) or y_S.ndim != 1 or y_S.size == 0:
         raise DataError(
@@ -102,72 +144,41 @@ def checked(law: Law, x: Sequence[float] | Array, y: Sequence[float] | Array) ->
         )
     if not (np.isfinite(y_S).all() and np.isfinite(x_VS).all() and (x_VS > 0).all()):
         raise DataError(f"{law.name}: x must be finite and above 0 and y finite; drop the observations that are not")
+    if loss.space is Space.LOG and not (y_S > 0).all():
+        raise DataError(f"{law.name}: y must be above 0 for a loss of its logarithm; got {y_S.min():g}")
     return x_VS, y_S
 
 
-def _solve(law: Law, design: Array, target: Array) -> tuple[Array, Array]:
-    """Exact least squares inside the bounds: the best feasible one of all choices of parameters held at a bound.
-
-    design [R or 1, G, S, P] and target [R, 1, S] to linear [R, G, P] and rss [R, G]. The first choice holds none: where
-    it is feasible it is the best.
-    """
-    shape = (*np.broadcast_shapes(design.shape[:2], target.shape[:2]), design.shape[3])
-    best_linear, best_rss = np.full(shape, np.nan), np.full(shape[:2], np.inf)
-    states = [[None, *(b for b in (p.lower, p.upper) if math.isfinite(b))] for p in law.linear]
-    lower, upper = np.array([p.lower for p in law.linear]), np.array([p.upper for p in law.linear])
-    for held in product(*states):
-        free = [index for index, value in enumerate(held) if value is None]
-        linear = np.broadcast_to(np.array([value or 0.0 for value in held]), shape).copy()
-        residual = target - (design * linear[:1, :1, None]).sum(axis=-1)
-        coefficients, residual = _least_squares(design[..., free], residual)
-        linear[..., free] = coefficients
-        rss = (residual**2).sum(axis=-1)
-        better = ((linear >= lower) & (linear <= upper)).all(axis=-1) & (rss < best_rss)
-        best_linear[better], best_rss[better] = linear[better], rss[better]
-        if len(free) == len(held) and better.all():
-            break
-    return best_linear, best_rss
+def _problems(law: Law, x_VS: Array, y_RS: Array, weights: Array | None, loss: Loss) -> Problems:
+    full = np.ones_like(y_RS) if weights is None else np.broadcast_to(weights, y_RS.shape)
+    return Problems(law, box_of(law, x_VS), loss, x_VS, y_RS, full)
 
 
-def _least_squares(design: Array, target: Array) -> tuple[Array, Array]:
-    """Coefficients and residual by modified Gram-Schmidt on the few columns; a dependent column gets coefficient 0."""
-    columns = [design[..., index] for index in range(design.shape[-1])]
-    steps: list[tuple[Array, list[Array]]] = []
-    residual = target
-    for index, column in enumerate(columns):
-        size = np.linalg.norm(design[..., index], axis=-1)
-        norm = np.linalg.norm(column, axis=-1)
-        usable = norm > 1e-13 * size
-        unit = column * np.where(usable, 1.0 / np.where(usable, norm, 1.0), 0.0)[..., None]
-        overlaps = [(unit * later).sum(axis=-1) for later in columns[index + 1 :]]
-        columns[index + 1 :] = [
-            later - overlap[..., None] * unit for later, overlap in zip(columns[index + 1 :], overlaps, strict=True)
-        ]
-        height = (unit * residual).sum(axis=-1)
-        residual = residual - height[..., None] * unit
-        steps.append((np.where(usable, height / np.where(usable, norm, 1.0), 0.0), [o / norm for o in overlaps]))
-    return _back_substitute(steps, residual), residual
+def _values(box: Box, found: Found) -> Array:
+    """Parameters in the order of the law's names [B, P + Q]."""
+    return np.hstack([found.linear, box.shapes(found.u)])
 
 
-def _back_substitute(steps: list[tuple[Array, list[Array]]], residual: Array) -> Array:
-    """Solves the unit triangular system that Gram-Schmidt leaves."""
-    solved: list[Array] = []
-    for height, overlaps in reversed(steps):
-        value = height
-        for overlap, later in zip(overlaps, solved[::-1], strict=True):
-            value = value - overlap * later
-        solved.append(np.asarray(value))
-    return np.stack(solved[::-1], axis=-1) if solved else np.empty((*residual.shape[:-1], 0))
-
-
-def _at_bound(law: Law, values: Array, size: float) -> tuple[bool, ...]:
-    """Which parameters lie at one of their bounds."""
+def _at_bound(problems: Problems, values: Array, u: Array) -> tuple[bool, ...]:
+    """Which parameters lie at one of their bounds: a linear one by what the distance changes of the mean."""
+    law, box = problems.law, problems.box
+    size = BOUND_TOLERANCE * float(np.abs(problems.y).max())
+    columns = np.abs(problems.design(u[None])[0]).max(axis=0)
     linear = [
-        bool(min(abs(value - p.lower), abs(value - p.upper)) <= BOUND_TOLERANCE * size)
-        for p, value in zip(law.linear, values[: len(law.linear)], strict=True)
+        bool(min(abs(value - p.lower), abs(value - p.upper)) * column <= size)
+        for p, value, column in zip(law.linear, values[: len(law.linear)], columns, strict=True)
     ]
-    shapes = [
-        min(math.log(value / p.lower), math.log(p.upper / value)) <= BOUND_TOLERANCE
-        for p, value in zip(law.shapes, values[len(law.linear) :], strict=True)
-    ]
-    return (*linear, *shapes)
+    shapes = np.minimum(u - box.lower, box.upper - u) <= BOUND_TOLERANCE * np.maximum(box.upper - box.lower, 1e-300)
+    return (*linear, *shapes.tolist())
+
+
+def _condition_number(problems: Problems, values: Array, u: Array) -> float:
+    """Of the free shapes' Gauss-Newton Hessian at the optimum u [1, Q]."""
+    fitted = problems.law.mean(values, problems.x)[None]
+    target, root = problems.loss.working(problems.y, fitted, problems.weights)
+    _, jacobian = linearise(problems, u, target, root)
+    inside = (u[0] > problems.box.lower) & (u[0] < problems.box.upper)
+    if inside.sum() < 2:
+        return 1.0
+    singular = np.linalg.svd(jacobian[0][:, inside], compute_uv=False)
+    return float((singular[0] / singular[-1]) ** 2) if singular[-1] > 0 else float("inf")

@@ -1,23 +1,33 @@
 """From the finished trials of a study to its scaling curves and verdicts: which trials form which curve."""
 
-import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
 
-from recscale.curves.curve import Curve, Observation, grouped_family
-from recscale.curves.scaling import fit_curve
+from recscale.curves.curve import Observation, Target, grouped_family
+from recscale.curves.scaling import FittedCurve, fit_curve
 from recscale.curves.verdict import Better, Verdict, judge
 from recscale.records import Arm, ModelSpec, TrialGroup, TrialResult, TrialSpec
 
 Finished = tuple[TrialSpec, TrialResult]
+FamilyTrials = tuple[tuple[str, str], list[Finished]]
+"""Label and variant of a family, and its trials."""
 
-METRICS = {"test_auc": 1.0, "test_log_loss": math.inf, "test_normalized_entropy": math.inf}
-"""Fitted metrics and the largest value each can have."""
+METRICS = {
+    "test_auc": Target.COMPLEMENT,
+    "test_log_loss": Target.VALUE,
+    "test_normalized_entropy": Target.VALUE,
+}
+"""Fitted metrics, and what of each a law is fitted to."""
+
+EvalNoise = Callable[[TrialSpec, str], float | None]
+"""A trial's standard error of a metric by the finite test set."""
 
 
-def study_curves(finished: Sequence[Finished], groups: Sequence[TrialGroup] = ()) -> tuple[Curve, ...]:
-    """One curve per family, variant, group, arm and metric, against scale."""
+def study_curves(
+    finished: Sequence[Finished], groups: Sequence[TrialGroup] = (), eval_noise: EvalNoise = lambda *_: None
+) -> tuple[FittedCurve, ...]:
+    """One curve per family, variant, group, arm and metric, against scale; eval noise is that of its first trial."""
     return tuple(
         fit_curve(
             [observe(trial, metric) for trial in trials],
@@ -25,11 +35,12 @@ def study_curves(finished: Sequence[Finished], groups: Sequence[TrialGroup] = ()
             variant=variant,
             arm=arm,
             metric=metric,
-            upper=upper,
+            target=target,
+            eval_noise=eval_noise(trials[0][0], metric),
         )
         for (family, variant), members in by_family(finished, groups)
         for arm, trials in arms(members).items()
-        for metric, upper in METRICS.items()
+        for metric, target in METRICS.items()
     )
 
 
@@ -76,9 +87,7 @@ def _all_follow_scale(multi: Iterable[Finished]) -> bool:
     return all(spec.model.num_sets == spec.model.scale for spec, _ in multi)
 
 
-def by_family(
-    finished: Sequence[Finished], groups: Sequence[TrialGroup] = ()
-) -> list[tuple[tuple[str, str], list[Finished]]]:
+def by_family(finished: Sequence[Finished], groups: Sequence[TrialGroup] = ()) -> list[FamilyTrials]:
     """Trials per family and variant, in each group; a setting that differs within a family is part of its label."""
     labelled = []
     for group in groups or (None,):

@@ -1,10 +1,12 @@
 """Writing files so that a reader sees the old content or the new, never a part."""
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from recscale.errors import DataError
 
@@ -23,6 +25,22 @@ def write_atomic(path: Path, content: bytes) -> None:
         with suppress(OSError):
             temporary.unlink()
         raise DataError(f"cannot write {path}: {error.strerror}; free space or choose another --storage") from error
+
+
+def write_json(path: Path, plain: object) -> None:
+    """Writes what JSON knows, indented; DataError where a number is not finite or the storage cannot take it."""
+    try:
+        content = json.dumps(plain, indent=1, allow_nan=False).encode() + b"\n"
+    except ValueError as error:
+        raise DataError(f"{path.name} would hold NaN or infinity, expected finite numbers: {error}") from error
+    write_atomic(path, content)
+
+
+def write_parquet(path: Path, table: pa.Table) -> None:
+    """Writes a table as Parquet."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    write_atomic(path, sink.getvalue().to_pybytes())
 
 
 def arrow_bytes(table: pa.Table) -> bytes:

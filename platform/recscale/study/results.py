@@ -1,7 +1,6 @@
 """The outputs of a study: tables, curves, spectra and provenance, written from the trial store into its folder."""
 
 import dataclasses
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,16 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from recscale.collapse.measurement import SPECTRA_SCHEMA
-from recscale.errors import DataError
 from recscale.models.accounting import ModelCost
 from recscale.records import TrialResult, TrialSpec, to_plain
 from recscale.study.curves import judge_families, study_curves
 from recscale.study.evidence import write_evidence
-from recscale.study.files import write_atomic
+from recscale.study.files import write_atomic, write_json, write_parquet
+from recscale.study.forecasts import study_forecasts
 from recscale.study.history import training_table
+from recscale.study.noise import eval_noise
+from recscale.study.paired import write_paired
+from recscale.study.pareto import pareto_table
 from recscale.study.store import TrialStatus
 from recscale.study.study import Study
 from recscale.study.sub_embeddings import study_sub_embeddings
@@ -64,6 +66,23 @@ SPECTRA_AXES = [TRIALS_SCHEMA.field(name) for name in ("trial_id", "family", "ar
 SPECTRA_TABLE = pa.schema([*SPECTRA_AXES, *SPECTRA_SCHEMA])
 """Columns of spectra.parquet: a trial's axes, then those of its spectra.arrow."""
 
+OUTPUTS = (
+    "trials.parquet",
+    "trials.csv",
+    "curves.json",
+    "forecasts.json",
+    "pareto.parquet",
+    "paired.parquet",
+    "spectra.parquet",
+    "training.parquet",
+    "sub_embeddings.parquet",
+    "provenance.json",
+    "associations.json",
+    "equal_budget.parquet",
+    "ensembles.parquet",
+)
+"""Every file of results, as `write_results` leaves them."""
+
 SPECTRA_MOMENTS = ("initial", "best")
 """Moments of a trial that spectra.parquet keeps; its own spectra.arrow in the store has them all."""
 
@@ -80,31 +99,25 @@ def write_results(study: Study) -> tuple[Path, ...]:
     write_atomic(folder / "trials.csv", sink.getvalue().to_pybytes())
     finished = [(spec, results[spec.trial_id]) for spec in study.spec.trials if spec.trial_id in results]
     groups = study.spec.groups
-    curves = {"curves": study_curves(finished, groups), "verdicts": judge_families(finished, groups)}
-    write_atomic(folder / "curves.json", _json(curves))
-    sink = pa.BufferOutputStream()
-    pq.write_table(spectra_table(study, [spec for spec, _ in finished]), sink, compression="zstd")
-    write_atomic(folder / "spectra.parquet", sink.getvalue().to_pybytes())
-    more = _write_collapse(study, trials, results)
-    write_atomic(folder / "provenance.json", _json(dict(study.provenance)))
-    evidence = write_evidence(study, finished)
-    names = ("trials.parquet", "trials.csv", "curves.json", "spectra.parquet", *more, "provenance.json")
-    return (*(folder / name for name in names), *evidence)
+    fitted = study_curves(finished, groups, eval_noise(study.store))
+    curves = {"curves": [item.curve for item in fitted], "verdicts": judge_families(finished, groups)}
+    write_json(folder / "curves.json", to_plain(curves))
+    write_json(folder / "forecasts.json", to_plain(study_forecasts(finished, fitted, groups)))
+    write_parquet(folder / "pareto.parquet", pareto_table(study, results))
+    write_paired(study, finished)
+    write_parquet(folder / "spectra.parquet", spectra_table(study, [spec for spec, _ in finished]))
+    _write_collapse(study, trials, results)
+    write_json(folder / "provenance.json", dict(study.provenance))
+    write_evidence(study, finished)
+    return tuple(folder / name for name in OUTPUTS)
 
 
-def _write_collapse(study: Study, trials: pa.Table, results: dict[str, TrialResult]) -> tuple[str, ...]:
-    """Writes training.parquet and sub_embeddings.parquet; their names."""
+def _write_collapse(study: Study, trials: pa.Table, results: dict[str, TrialResult]) -> None:
+    """Writes training.parquet and sub_embeddings.parquet."""
     own = ["trial_id", "family", "variant", "arm", "scale", "num_sets", "seed"]
     further = [name for name in trials.column_names if name not in TRIALS_SCHEMA.names]
-    tables = {
-        "training.parquet": training_table(trials.select([*own, *further]), results),
-        "sub_embeddings.parquet": study_sub_embeddings(trials.select(own), study.store),
-    }
-    for name, table in tables.items():
-        sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
-        write_atomic(study.folder / name, sink.getvalue().to_pybytes())
-    return tuple(tables)
+    write_parquet(study.folder / "training.parquet", training_table(trials.select([*own, *further]), results))
+    write_parquet(study.folder / "sub_embeddings.parquet", study_sub_embeddings(trials.select(own), study.store))
 
 
 def trials_table(study: Study) -> tuple[pa.Table, dict[str, TrialResult]]:
@@ -191,10 +204,3 @@ def _with_axes(table: pa.Table, spec: TrialSpec) -> pa.Table:
     axes = (spec.trial_id, model.family, model.arm.value, model.scale, model.num_sets, spec.seed)
     columns = [pa.array([value] * table.num_rows, kind.type) for value, kind in zip(axes, SPECTRA_AXES, strict=True)]
     return pa.table([*columns, *table.columns], schema=SPECTRA_TABLE)
-
-
-def _json(value: object) -> bytes:
-    try:
-        return json.dumps(to_plain(value), indent=1, allow_nan=False).encode() + b"\n"
-    except ValueError as error:
-        raise DataError(f"a result holds NaN or infinity, expected finite numbers: {error}") from error

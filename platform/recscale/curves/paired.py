@@ -1,0 +1,130 @@
+"""Compares two arms on the same test rows, seed by seed, and corrects for the number of comparisons.
+
+Legend: T seeds that both arms have, B test rows, R replicates, H hypotheses.
+
+Two noises: seeds (other weights) and the finite test set (other rows), which all seeds share. Per seed the difference
+of the arms has a covariance [T, T] by the test set: DeLong's for AUC, a paired bootstrap of rows for log loss. The mean
+over seeds has the variance  s^2 / T + c : s is the standard deviation of the differences over seeds, which holds seed
+noise and the part of the rows' noise in which seeds differ, and c is the covariance between seeds, the part that no
+number of seeds removes. One seed shows no seed noise: then c is its own variance by the test set alone.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from recscale.curves.laws import Array
+from recscale.curves.verdict import Better
+from recscale.errors import DataError
+
+MOST_BLOCKS = 20_000
+"""Test rows are bootstrapped in at most so many blocks; preparation shuffled the rows, so that blocks are alike."""
+CHUNK = 50
+"""Replicates drawn at a time."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The second arm's metric minus the first's, over seeds."""
+
+    value: float
+    """Mean difference over seeds."""
+    low: float
+    """Lower end of its interval."""
+    high: float
+    """Upper end of its interval."""
+    level: float
+    """Nominal coverage of the interval."""
+    seeds: int
+    """Seeds that both arms have."""
+    seed_std: float | None
+    """Standard deviation of the differences over seeds; None with one seed."""
+    eval_std: float
+    """Standard error that the finite test set alone gives the mean difference."""
+    standard_error: float
+    """Of the mean difference, by seeds and test set together."""
+    freedom: float | None
+    """Degrees of freedom (Satterthwaite); None where the noise is known as well as normal."""
+    p_value: float
+    """Two-sided, of no difference."""
+    p_better: float
+    """Confidence that the second arm is better: one-sided."""
+
+
+def combine(difference_T: Array, covariance_TT: Array, better: Better, *, level: float = 0.9) -> Comparison:
+    """The mean of the seeds' differences with both noises; formula at the module."""
+    count = len(difference_T)
+    value = float(difference_T.mean())
+    own = float(np.trace(covariance_TT)) / count
+    eval_variance = float(covariance_TT.mean())
+    if count == 1:
+        seed_std, variance, freedom = None, own, None
+    else:
+        seed_std = float(difference_T.std(ddof=1))
+        shared = max((count * eval_variance - own) / (count - 1), 0.0)
+        variance = seed_std**2 / count + shared
+        from_seeds = seed_std**2 / count
+        freedom = variance**2 / (from_seeds**2 / (count - 1)) if from_seeds > 0 else None
+    error = math.sqrt(variance)
+    sign = 1.0 if better is Better.HIGHER else -1.0
+    half, p_value, p_better = _tests(value, error, freedom, sign, level)
+    return Comparison(
+        value=value,
+        low=value - half,
+        high=value + half,
+        level=level,
+        seeds=count,
+        seed_std=seed_std,
+        eval_std=math.sqrt(max(eval_variance, 0.0)),
+        standard_error=error,
+        freedom=freedom,
+        p_value=p_value,
+        p_better=p_better,
+    )
+
+
+def row_bootstrap(difference_TB: Array, *, replicates: int = 1000, seed: int = 0) -> Array:
+    """Covariance [T, T] of the mean over rows by a paired bootstrap: every replicate draws the same rows of all seeds.
+
+    DataError: fewer than two rows.
+    """
+    rows = difference_TB.shape[1]
+    if rows < 2:
+        raise DataError(f"got {rows} test rows, expected at least 2")
+    blocks_T = _blocks(difference_TB)
+    rng = np.random.default_rng(seed)
+    means = []
+    for first in range(0, replicates, CHUNK):
+        drawn = rng.integers(0, blocks_T.shape[1], size=(min(CHUNK, replicates - first), blocks_T.shape[1]))
+        means.append(np.stack([blocks[drawn].mean(axis=1) for blocks in blocks_T]))
+    return np.atleast_2d(np.cov(np.concatenate(means, axis=1)))
+
+
+def holm(p_H: Sequence[float]) -> tuple[float, ...]:
+    """Holm's step-down adjusted p values (Holm 1979): the family-wise error stays below the level they are read at."""
+    values = np.asarray(p_H, dtype=np.float64)
+    order = np.argsort(values, kind="stable")
+    factors = np.arange(len(values), 0, -1)
+    adjusted = np.empty_like(values)
+    adjusted[order] = np.minimum(np.maximum.accumulate(values[order] * factors), 1.0)
+    return tuple(adjusted.tolist())
+
+
+def _blocks(difference_TB: Array) -> Array:
+    """Means of consecutive rows, at most MOST_BLOCKS of them and of one size; the last rows may be left out."""
+    rows = difference_TB.shape[1]
+    size = math.ceil(rows / MOST_BLOCKS)
+    whole = rows // size
+    return np.asarray(difference_TB[:, : whole * size].reshape(len(difference_TB), whole, size).mean(axis=2))
+
+
+def _tests(value: float, error: float, freedom: float | None, sign: float, level: float) -> tuple[float, float, float]:
+    """Half width of the interval, two-sided p value, confidence of better."""
+    if error == 0:
+        return 0.0, float(value == 0), 0.5 + 0.5 * float(np.sign(sign * value))
+    law = stats.norm() if freedom is None else stats.t(freedom)
+    half = float(law.ppf((1 + level) / 2)) * error
+    return half, float(2 * law.sf(abs(value) / error)), float(law.cdf(sign * value / error))
