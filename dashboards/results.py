@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from dashboards.evidence import Evidence, load_evidence
+from dashboards.outlook import Outlook, load_outlook
 from recscale.curves.curve import Curve
 from recscale.curves.verdict import Verdict
 from recscale.errors import DataError
@@ -183,6 +184,8 @@ class StudyResults:
     """Name and value of everything known about how the results came to be; empty where unknown."""
     privacy: tuple[PrivacyRow, ...] | None = None
     """Membership inference per trial; None where the study was not asked for it."""
+    outlook: Outlook = field(default_factory=Outlook)
+    """Beyond the grid, cost against quality, and arms paired on the same rows."""
     evidence: Evidence = field(default_factory=Evidence)
     """What weighs the answer: predictions of quality, equal budgets, ensembles."""
 
@@ -214,6 +217,7 @@ def load_results(study_folder: Path) -> StudyResults:
         spectra=_spectra(spectra) if spectra.is_file() else None,
         provenance=_provenance(provenance) if provenance.is_file() else (),
         privacy=_privacy(privacy) if privacy.is_file() else None,
+        outlook=load_outlook(study_folder),
         evidence=load_evidence(study_folder),
     )
 

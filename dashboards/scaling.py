@@ -1,6 +1,6 @@
 """The scaling report: one self-contained HTML page for one study."""
 
-from dashboards import budget, ensembles, prediction, privacy
+from dashboards import budget, ensembles, forecasts, paired, pareto, prediction, privacy
 from dashboards.collapse_figures import (
     WEIGHTING_CONTROL,
     abundance_panels,
@@ -41,11 +41,14 @@ def report_page(results: StudyResults) -> Page:
     if results.finished:
         for body, drawn in (
             _scaling(results),
+            forecasts.section(results),
+            paired.section(results),
             budget.section(results),
             ensembles.section(results),
             _collapse(results),
             prediction.section(results),
             _cost(results),
+            pareto.section(results),
             privacy.section(results),
         ):
             sections.append(body)

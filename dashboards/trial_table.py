@@ -1,5 +1,6 @@
 """The tables that a page prints: every trial, every fitted law, and the provenance."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dashboards.page import number, text
@@ -97,6 +98,19 @@ def laws_html(results: StudyResults) -> str:
     return (
         '<details><summary>Fitted laws</summary><div class="scroll" tabindex="0"><table>'
         f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>"
+    )
+
+
+def sortable_html(name: str, columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str:
+    """A table that sorts by a click on a header; columns are titles and kinds (text | number), cells plain text."""
+    head = "".join(_header(title, kind) for title, kind in columns)
+    kinds = ["<td class=n>" if kind == "number" else "<td>" for _, kind in columns]
+    body = "".join(
+        f"<tr>{''.join(kind + text(cell) for kind, cell in zip(kinds, row, strict=True))}</tr>" for row in rows
+    )
+    return (
+        f'<div class="scroll" tabindex="0"><table class="sortable" id="{name}">'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 

@@ -1,0 +1,54 @@
+"""The section on sizes beyond the grid: what the next step would buy, and what a gain would need."""
+
+from dashboards.outlook import ForecastRow
+from dashboards.page import Panel, number, section_html, text
+from dashboards.results import StudyResults
+from dashboards.trial_table import sortable_html
+from recscale.curves.forecast import Kind
+
+TITLE = "Beyond the grid"
+OPENING = (
+    "Read off the fitted laws. A forecast lies outside the sizes that were run; its distance is in multiples of their "
+    "whole logarithmic range: beyond 1 it is a guess, whatever its interval says."
+)
+COLUMNS = (
+    ("family", "text"),
+    ("arm", "text"),
+    ("at scale", "number"),
+    ("kind", "text"),
+    ("distance", "number"),
+    ("test AUC", "number"),
+    ("90 % interval of the mean", "text"),
+    ("90 % interval of one run", "text"),
+    ("gain over the largest scale", "text"),
+)
+
+
+def section(results: StudyResults) -> tuple[str, list[Panel]]:
+    """The section; it has no figure."""
+    found = results.outlook.forecasts
+    if found is None:
+        return section_html(TITLE, "<p>forecasts.json has not been written; `recscale report` writes it.</p>"), []
+    rows = [row for row in found.forecasts if row.metric == "test_auc"]
+    if not rows:
+        return section_html(TITLE, "<p>No law was fitted over two scales or more, so nothing can be forecast.</p>"), []
+    needs = "".join(f"<li>{text(row.sentence)}</li>" for row in found.needs)
+    body = f"<p>{text(OPENING)}</p>{sortable_html('forecasts', COLUMNS, [_cells(row) for row in rows])}"
+    asked = f"<h3>What a gain of AUC over the base needs</h3><ul>{needs}</ul>" if needs else ""
+    return section_html(TITLE, body + asked), []
+
+
+def _cells(row: ForecastRow) -> tuple[str, ...]:
+    there, brought = row.forecast, row.gain
+    kind = "forecast" if there.kind is Kind.FORECAST else "interpolation"
+    return (
+        row.family,
+        row.arm,
+        f"{there.x:g}",
+        kind,
+        f"{there.distance:.2f}",
+        number(there.value, 5),
+        f"[{there.low:.5f}, {there.high:.5f}]",
+        f"[{there.run_low:.5f}, {there.run_high:.5f}]",
+        f"{brought.value:+.5f} [{brought.low:+.5f}, {brought.high:+.5f}]",
+    )
