@@ -58,6 +58,16 @@ class VariantRow:
     set_diversity: float | None
     """Set diversity, mean over seeds; None with one set of tables."""
 
+    @property
+    def own_change(self) -> Difference | None:
+        """The difference to what was changed: to ME, or to SE where the variant is one of SE, or is ME itself."""
+        return self.to_single if self.num_sets == 1 or self.to_multi is None else self.to_multi
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether that difference is beyond seed noise."""
+        return self.own_change is not None and self.own_change.trend in (Trend.RISES, Trend.FALLS)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -98,18 +108,13 @@ def variant_name(trial: Trial) -> str:
 
 def verdict_words(row: VariantRow) -> str:
     """What the seeds say about a variant against what it was changed from, and no more; then where it stands to SE."""
-    change = own_change(row)
+    change = row.own_change
     if change is None:
         return "nothing to compare with at this scale"
     if change is row.to_single:
         return comparison_words(change, Better.HIGHER, "SE")
     standing = f"; {STANDING[row.to_single.trend]}" if row.to_single else ""
     return comparison_words(change, Better.HIGHER, "ME") + standing
-
-
-def own_change(row: VariantRow) -> Difference | None:
-    """The difference to what a variant was changed from: ME, or SE of a variant of SE and of ME itself."""
-    return row.to_single if row.num_sets == 1 or row.to_multi is None else row.to_multi
 
 
 def _other_settings(trial: Trial) -> tuple[tuple[str, str], ...]:

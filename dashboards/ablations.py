@@ -3,11 +3,11 @@
 from pathlib import Path
 
 from dashboards.ablation_figures import REFERENCE_CONTROL, ablation_panels, comparison_title, scale_control
-from dashboards.ablation_tables import Comparison, VariantRow, comparisons, own_change, verdict_words
+from dashboards.ablation_tables import Comparison, VariantRow, comparisons, verdict_words
 from dashboards.page import Panel, controls_html, number, page_html, panels_html, section_html, text
 from dashboards.results import StudyResults, load_results
 from dashboards.sections import NOTHING_FINISHED, closing_sections, header_html
-from recscale.curves.differences import Difference, Trend
+from recscale.curves.differences import Difference
 
 HOW_TO_READ = {
     "verdict": "Each line compares the test AUC of one variant with that of plain multi-embedding (ME), or with "
@@ -56,8 +56,7 @@ def _verdicts(found: list[Comparison]) -> str:
 def _verdict(comparison: Comparison) -> str:
     """How many differences are clear, and a line per variant; SE is what the others are held against."""
     rows = [row for row in comparison.rows if row.name != "SE"]
-    changes = filter(None, map(own_change, rows))
-    clear = sum(change.trend in (Trend.RISES, Trend.FALLS) for change in changes)
+    clear = sum(row.is_clear for row in rows)
     lines = "".join(f"<li><b>{text(row.name)}</b>: {text(verdict_words(row))}</li>" for row in rows)
     return f"<p>{clear} of {len(rows)} differences are beyond seed noise.</p><ul>{lines}</ul>"
 

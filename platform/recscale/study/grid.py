@@ -123,7 +123,7 @@ def _models(grid: Grid, family: str, scale: float, sets: str) -> list[tuple[Mode
     """One model and training per combination of the further axes, each checked."""
     base_dim = grid.base_dim if grid.base_dim is not None else get_family(family).base_dim
     num_sets = _num_sets(sets, scale)
-    model = ModelSpec(family, grid.variant, float(scale), num_sets, base_dim, **vars(grid.model))
+    model = ModelSpec(family, grid.variant, scale, num_sets, base_dim, **vars(grid.model))
     specs = [_apply(model, grid.train, values) for values in _combinations(grid.axes)]
     for spec, _ in specs:
         check_spec(spec)
