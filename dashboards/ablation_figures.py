@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from enum import StrEnum
 from itertools import product
+from textwrap import wrap
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -23,6 +25,8 @@ class Reference(StrEnum):
 
 
 REFERENCE_CONTROL = Control("reference", "Difference to", ControlKind.BUTTONS, tuple(Reference))
+NAME_LETTERS, NAME_MARGIN = 14, 100
+"""Letters of a variant's name in a line, and the pixels that they take; plotly's own fitting gives up on a phone."""
 TREND_LOOKS = {
     "better": (GREEN, "circle", (Trend.RISES,)),
     "worse": (VERMILLION, "diamond", (Trend.FALLS,)),
@@ -31,7 +35,7 @@ TREND_LOOKS = {
 }
 READINGS: dict[str, tuple[str, str, Callable[[VariantRow], float | None]]] = {
     "IA / K": (BLUE, "circle", lambda row: row.ia_ratio),
-    "IA / (M·K)": (GREEN, "square", lambda row: row.ia_concat_ratio),
+    "IA / (M·K)": (GREEN, "square-open", lambda row: row.ia_concat_ratio),
     "set diversity": (ORANGE, "diamond", lambda row: row.set_diversity),
 }
 
@@ -69,7 +73,7 @@ def difference_figure(rows: list[VariantRow], reference: Reference) -> go.Figure
         return empty_figure(f"No finished trial to compare with {reference} at this scale.")
     traces = [_difference_trace(name, changes) for name in TREND_LOOKS]
     x_axis = titled(f"test AUC minus that of {reference}", tickformat="+.4~f", nticks=5, zeroline=False)
-    drawn = figure([trace for trace in traces if len(trace.x)], x_axis, _names_axis([row for row, _ in changes]))
+    drawn = _lined_up([trace for trace in traces if len(trace.x)], x_axis, [row for row, _ in changes])
     drawn.add_vline(x=0, line={"color": GREY, "dash": "dash", "width": 1.5})
     return drawn
 
@@ -115,7 +119,7 @@ def collapse_figure(rows: list[VariantRow]) -> go.Figure:
     if not rows:
         return empty_figure("No finished trial at this scale.")
     traces = [_reading_trace(name, rows) for name in READINGS]
-    return figure(traces, titled("share of the largest possible", range=[0, 1], nticks=6), _names_axis(rows))
+    return _lined_up(traces, titled("from 0 to 1", range=[0, 1], nticks=6), rows)
 
 
 def _reading_trace(name: str, rows: list[VariantRow]) -> go.Scatter:
@@ -126,24 +130,22 @@ def _reading_trace(name: str, rows: list[VariantRow]) -> go.Scatter:
         x=np.array([value for _, value in known]),
         y=[_label(row) for row, _ in known],
         mode="markers",
-        marker={"color": color, "symbol": symbol, "size": 9},
+        marker={"color": color, "symbol": symbol, "size": 12 if symbol.endswith("open") else 8},
         hovertemplate=f"%{{y}}<br>{name} %{{x:.3f}}<extra></extra>",
     )
 
 
 def _label(row: VariantRow) -> str:
-    return plot_text(row.name)
+    return "<br>".join(map(plot_text, wrap(row.name, NAME_LETTERS)))
 
 
-def _names_axis(rows: list[VariantRow]) -> dict[str, object]:
-    """The variants from top to bottom."""
+def _lined_up(traces: list[go.Scatter], x_axis: dict[str, Any], rows: list[VariantRow]) -> go.Figure:
+    """Traces with the variants from top to bottom, beside a margin that their names fit into."""
     names = list(dict.fromkeys(_label(row) for row in rows))
-    return {
-        "type": "category",
-        "categoryorder": "array",
-        "categoryarray": names[::-1],
-        "range": [-0.6, len(names) - 0.4],
-    }
+    order = {"categoryorder": "array", "categoryarray": names[::-1], "range": [-0.6, len(names) - 0.4]}
+    drawn = figure(traces, x_axis, {"type": "category", "automargin": False, "tickfont": {"size": 10}, **order})
+    drawn.update_layout(margin_l=NAME_MARGIN, showlegend=True)
+    return drawn
 
 
 def _scales(comparisons: list[Comparison]) -> list[float]:

@@ -1,7 +1,7 @@
 """The tables behind the ablation page: every variant of a family at a scale against multi- and single-embedding."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import fmean, stdev
 
 from dashboards.results import StudyResults, Trial
@@ -9,9 +9,11 @@ from dashboards.tables import Model, grouped, models, trials_of
 from recscale.curves.curve import Observation
 from recscale.curves.differences import Difference, Trend, difference
 from recscale.curves.verdict import Better, comparison_words
+from recscale.records import ModelSpec, TrainSpec
 
 USUAL = {"sharing": "separate", "combination": "mean_features", "penalty": "none", "penalty_weight": "None"}
 """Columns that tell variants apart, and what all trials have where a column is absent."""
+SETTINGS = {field.name for record in (ModelSpec, TrainSpec) for field in fields(record)}
 WORDS = {
     "shared_interaction": "one interaction",
     "shared_tables": "one set of tables",
@@ -56,6 +58,16 @@ class VariantRow:
     set_diversity: float | None
     """Set diversity, mean over seeds; None with one set of tables."""
 
+    @property
+    def own_change(self) -> Difference | None:
+        """The difference to what was changed: to ME, or to SE where the variant is one of SE, or is ME itself."""
+        return self.to_single if self.num_sets == 1 or self.to_multi is None else self.to_multi
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether that difference is beyond seed noise."""
+        return self.own_change is not None and self.own_change.trend in (Trend.RISES, Trend.FALLS)
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -96,15 +108,18 @@ def variant_name(trial: Trial) -> str:
 
 def verdict_words(row: VariantRow) -> str:
     """What the seeds say about a variant against what it was changed from, and no more; then where it stands to SE."""
-    to_single = row.to_single and comparison_words(row.to_single, Better.HIGHER, "SE")
-    if row.num_sets == 1 or row.to_multi is None:
-        return to_single or "nothing to compare with at this scale"
+    change = row.own_change
+    if change is None:
+        return "nothing to compare with at this scale"
+    if change is row.to_single:
+        return comparison_words(change, Better.HIGHER, "SE")
     standing = f"; {STANDING[row.to_single.trend]}" if row.to_single else ""
-    return comparison_words(row.to_multi, Better.HIGHER, "ME") + standing
+    return comparison_words(change, Better.HIGHER, "ME") + standing
 
 
 def _other_settings(trial: Trial) -> tuple[tuple[str, str], ...]:
-    return tuple((name, value) for name, value in trial.further if name not in USUAL)
+    """Settings that differ in the study and make no variant; the other further columns are results."""
+    return tuple((name, value) for name, value in trial.further if name in SETTINGS - USUAL.keys())
 
 
 def _rows(trials: Iterable[Trial]) -> list[VariantRow]:

@@ -21,7 +21,7 @@ HOW_TO_READ = {
     "collapsed, set diversity near 0 where the sets are copies of each other; look whether the variants that lose "
     "quality are those that lose abundance or diversity.",
 }
-COLUMNS = ("sets", "seeds", "test AUC", "minus ME", "minus SE", "IA / K", "IA / (M·K)", "set diversity")
+COLUMNS = ("minus ME", "minus SE", "test AUC", "seeds", "sets", "IA / K", "IA / (M·K)", "set diversity")
 
 
 def report_page(results: StudyResults) -> Page:
@@ -39,17 +39,17 @@ def report_page(results: StudyResults) -> Page:
 
 
 def _verdicts(found: list[Comparison]) -> str:
-    """A card per family and scale, a line per variant; SE is what the others are held against."""
-    lines = {each: "".join(_verdict(row) for row in each.rows if row.name != "SE") for each in found}
-    cards = "".join(
-        f'<div class="card"><h3>{text(_title(each))}</h3><ul>{lines[each] or "<li>SE alone</li>"}</ul></div>'
-        for each in found
-    )
+    """A card per family and scale."""
+    cards = "".join(f'<div class="card"><h3>{text(_title(each))}</h3>{_verdict(each)}</div>' for each in found)
     return f'<div class="cards">{cards}</div><p class="how">{text(HOW_TO_READ["verdict"])}</p>'
 
 
-def _verdict(row: VariantRow) -> str:
-    return f"<li><b>{text(row.name)}</b>: {text(verdict_words(row))}</li>"
+def _verdict(comparison: Comparison) -> str:
+    """How many differences are clear, and a line per variant; SE is what the others are held against."""
+    rows = [row for row in comparison.rows if row.name != "SE"]
+    clear = sum(row.is_clear for row in rows)
+    lines = "".join(f"<li><b>{text(row.name)}</b>: {text(verdict_words(row))}</li>" for row in rows)
+    return f"<p>{clear} of {len(rows)} differences are beyond seed noise.</p><ul>{lines}</ul>"
 
 
 def _variants(found: list[Comparison]) -> tuple[str, list[Panel]]:
@@ -73,7 +73,7 @@ def table_html(comparison: Comparison) -> str:
 def _table_row(row: VariantRow) -> str:
     auc = f"{row.auc:.5f}" + ("" if row.std is None else f" ± {row.std:.5f}")
     shares = (number(value, 3) for value in (row.ia_ratio, row.ia_concat_ratio, row.set_diversity))
-    cells = (row.num_sets, len(row.trial_ids), auc, _signed(row.to_multi), _signed(row.to_single), *shares)
+    cells = (_signed(row.to_multi), _signed(row.to_single), auc, len(row.trial_ids), row.num_sets, *shares)
     return f"<tr><td>{text(row.name)}</td>" + "".join(f'<td class="n">{text(cell)}</td>' for cell in cells) + "</tr>"
 
 

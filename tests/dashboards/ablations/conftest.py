@@ -42,6 +42,7 @@ def _trial(number: int, family: str, scale: float, name: str, seed: int, rng: np
         "embed_dim": 10,
         "test_auc": auc,
         "valid_auc": auc,
+        "best_epoch": rng.uniform(1, 3),
         "ia_ratio_mean": 0.3 if single else 0.6,
         "ia_concat_ratio_mean": 0.3,
         "set_diversity_mean": None if single or name == "one set of tables" else 0.4,

@@ -31,6 +31,7 @@ def test_every_section_and_every_variant_is_there(ablation_results):
     assert page.count("<b>one interaction</b>: worse than ME by") == 4
     assert page.count("<td>SE + spectrum flattened</td>") == 4
     assert "102 trials:" in page
+    assert page.count("of 8 differences are beyond seed noise.") == page.count("of 7 differences") == 2
 
 
 def test_hostile_names_are_text(ablation_results):
