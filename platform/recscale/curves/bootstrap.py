@@ -2,7 +2,9 @@
 
 Legend: R replicates, S trials, U distinct sizes (positions), G grid positions, V variables, K parameters.
 
-With many sizes (MANY_SIZES per parameter) they are resampled themselves, and within each the seeds.
+With many sizes (MANY_SIZES per parameter) they are resampled themselves, and within each the seeds. Residuals are
+smaller than the noise by sqrt((U - K) / U), so that they are first stretched by its inverse and by Student's ratio
+(below); the fit stays where it is.
 
 With few sizes neither can be resampled as it is: two or three seeds have the variance of the divisor n instead of
 n - 1, and four sizes drawn from four leave too few for a law. Then a replicate is the fitted law, plus a deviation per
@@ -14,7 +16,7 @@ assumes that noise is alike at all sizes.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,7 +113,8 @@ def resample(
     x_VU, position_S = np.unique(x_VS, axis=1, return_inverse=True)
     rng = np.random.default_rng(seed)
     if x_VU.shape[1] >= MANY_SIZES * len(fitted.parameters):
-        return _resampled_sizes(fitted, x_VS, y_S, position_S, replicates, rng)
+        stretch = _stretch(x_VU.shape[1], len(fitted.parameters), level)
+        return _resampled_sizes(fitted, x_VS, y_S, position_S, stretch, replicates, rng)
     noise = _noise(fitted, x_VU, position_S, y_S, level)
     centre_U = _forward(fitted, fitted.law.mean(np.array(fitted.parameters), x_VU))
     of_sizes_RU = rng.choice(noise.sizes, size=(replicates, x_VU.shape[1]))
@@ -133,7 +136,13 @@ def _refit(fitted: Fit, x_VU: Array, x_VS: Array, position_S: NDArray[np.intp], 
 
 
 def _resampled_sizes(
-    fitted: Fit, x_VS: Array, y_S: Array, position_S: NDArray[np.intp], replicates: int, rng: np.random.Generator
+    fitted: Fit,
+    x_VS: Array,
+    y_S: Array,
+    position_S: NDArray[np.intp],
+    stretch: float,
+    replicates: int,
+    rng: np.random.Generator,
 ) -> Replicates:
     """Sizes drawn with replacement, and in each of them its seeds, as numbers of times that a trial counts."""
     counts_U = np.bincount(position_S)
@@ -142,11 +151,12 @@ def _resampled_sizes(
     for size, count in enumerate(counts_U):
         drawn = rng.multinomial(sizes_RU[:, size] * count, np.full(count, 1 / count))
         weights_RS[:, position_S == size] = drawn
-    y_RS = np.broadcast_to(y_S, weights_RS.shape)
-    batch = fit_batch(fitted.law, x_VS, y_RS, weights_RS, fitted.loss, optima=fitted.optima)
-    residual_S = fitted.loss.residual(y_S, fitted.law.mean(np.array(fitted.parameters), x_VS))
-    pool_S = residual_S * math.sqrt(len(y_S) / (len(y_S) - len(fitted.parameters)))
-    return Replicates(fitted.law, batch.parameters, rng.choice(pool_S, size=replicates), fitted.loss.space, False)
+    centre_S = _forward(fitted, fitted.law.mean(np.array(fitted.parameters), x_VS))
+    residual_S = stretch * (_forward(fitted, y_S) - centre_S)
+    loss = replace(fitted.loss, delta=stretch * fitted.loss.delta)
+    y_RS = np.broadcast_to(_back(fitted, centre_S + residual_S), weights_RS.shape)
+    batch = fit_batch(fitted.law, x_VS, y_RS, weights_RS, loss, optima=fitted.optima)
+    return Replicates(fitted.law, batch.parameters, rng.choice(residual_S, size=replicates), loss.space, False)
 
 
 def _noise(fitted: Fit, x_VU: Array, position_S: NDArray[np.intp], y_S: Array, level: float) -> _Noise:
@@ -158,8 +168,7 @@ def _noise(fitted: Fit, x_VU: Array, position_S: NDArray[np.intp], y_S: Array, l
     parameters = len(fitted.parameters)
     spare, freedom = len(counts_U) - parameters, len(y_S) - len(counts_U)
     if freedom == 0:
-        pool = (off_U - off_U.mean()) * math.sqrt(len(off_U) / spare)
-        return _Noise(pool * _student_over_normal(level, spare), np.zeros(1))
+        return _Noise((off_U - off_U.mean()) * _stretch(len(off_U), parameters, level), np.zeros(1))
     repeated_S = counts_U[position_S] > 1
     seeds_S = counts_U[position_S[repeated_S]]
     pool_S = (value_S - mean_U[position_S])[repeated_S] * np.sqrt(seeds_S / (seeds_S - 1))
@@ -182,6 +191,12 @@ def _forward(fitted: Fit, y: Array) -> Array:
 def _back(fitted: Fit, value: Array) -> Array:
     """Out of the space of the loss."""
     return np.exp(value) if fitted.loss.space is Space.LOG else value
+
+
+def _stretch(sizes: int, parameters: int, level: float) -> float:
+    """How much residuals of a fit are stretched to noise."""
+    spare = sizes - parameters
+    return math.sqrt(sizes / spare) * _student_over_normal(level, spare)
 
 
 def _student_over_normal(level: float, freedom: int) -> float:
