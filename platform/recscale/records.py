@@ -125,7 +125,7 @@ class ModelSettings:
     block_layers: int = 2
     """Stacked blocks of autoint, wukong, rankmixer and zenith."""
     attention_heads: int = 2
-    """Attention heads of autoint and zenith."""
+    """Attention heads of autoint."""
     tokens: int = 8
     """Tokens that rankmixer and zenith mix; features that each wukong block puts out."""
     sharing: Sharing = Sharing.SEPARATE

@@ -35,7 +35,7 @@ MULTIPLICATIONS = {
     ("gdcn", Variant.FAIR): M * (2 * 2 * (N * K) ** 2 + N * K * 9) + HEAD,
     ("rankmixer", Variant.FAIR): M * (T * K * 2 * K + 2 * T * 2 * 2 * K * 4 * 2 * K + 2 * K * 9) + HEAD,
     ("wukong", Variant.FAIR): M * (wukong_block(N, 2.5) + wukong_block(T, 1.5) + T * K * 9) + HEAD,
-    ("zenith", Variant.FAIR): M * (T * 2 * K * K + 2 * (T * 9 * K * K + 2 * T * T * K) + T * K * 9) + HEAD,
+    ("zenith", Variant.FAIR): M * (T * 6 * K * K + 2 * (T * 36 * K * K + 4 * T * T * K) + T * 2 * K * 9) + HEAD,
     ("dnn", Variant.FAIR): M * N * K * 9 + HEAD,
     ("dcnv2", Variant.FAIR): M * (2 * (N * K) ** 2 + N * K * 9) + HEAD,
     ("ipnn", Variant.FAIR): M * (N * N * K + (N * K + N * (N - 1) // 2) * 9) + HEAD,

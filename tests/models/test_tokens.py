@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from recscale.models.tokens import FieldTokens, TokenLinear, TokenMatrix, round_up
+from recscale.models.tokens import FieldTokens, TokenLinear, TokenMatrix, mix_tokens, round_up
 
 
 @pytest.mark.parametrize("num_fields", [1, 2, 5, 22, 39])
@@ -31,6 +31,12 @@ def test_every_set_and_token_has_a_linear_map_of_its_own():
             expected_BO = functional.linear(x_MTBI[m, t], linear.weight[m, t].T, linear.bias[m, t, 0])
             torch.testing.assert_close(linear(x_MTBI)[m, t], expected_BO)
             torch.testing.assert_close(matrix(x_MTBI)[m, t], x_MTBI[m, t] @ matrix.weight[m, t])
+
+
+def test_mixing_twice_gives_the_tokens_back():
+    x_MTBD = torch.randn(2, 3, 4, 9)
+    assert not torch.equal(mix_tokens(x_MTBD), x_MTBD)
+    assert torch.equal(mix_tokens(mix_tokens(x_MTBD)), x_MTBD)
 
 
 def test_rounding_up_goes_to_the_next_multiple():

@@ -1,7 +1,7 @@
 """Tokens: a few wide vectors made of fields, each token with parameters of its own.
 
 Legend: M embedding sets, B batch, N fields, K embedding dimension per set, T tokens, W fields that a token reads,
-I inputs of a token, O outputs.
+I inputs of a token, O outputs, D columns of a token.
 """
 
 import torch
@@ -57,6 +57,12 @@ class TokenMatrix(nn.Module):
         """x W of every token."""
         y_RBO = torch.bmm(x_MTBI.flatten(0, 1), self.weight.flatten(0, 1))
         return y_RBO.view(*x_MTBI.shape[:3], -1)
+
+
+def mix_tokens(x_MTBD: Tensor) -> Tensor:
+    """Cuts every token into T parts; new token h is part h of all tokens, side by side (RankMixer, sec. 3.3.1)."""
+    sets, tokens, rows, _ = x_MTBD.shape
+    return x_MTBD.view(sets, tokens, rows, tokens, -1).transpose(1, 3).flatten(3)
 
 
 def round_up(value: int, multiple: int) -> int:

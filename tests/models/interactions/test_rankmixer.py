@@ -2,8 +2,6 @@ import pytest
 import torch
 from torch.nn import functional
 
-from recscale.models.interactions.rankmixer import mix_tokens
-
 
 def normed(pieces, name, x):
     weight, bias = pieces.get(f"interaction.{name}.weight")[0], pieces.get(f"interaction.{name}.bias")[0]
@@ -33,12 +31,6 @@ def test_one_set_is_the_single_embedding_model(assert_single_embedding_equals, t
         return pieces.head("head", pieces.projection("interaction.projection", sum(x) / tokens))
 
     assert_single_embedding_equals("rankmixer", reference, tokens=tokens)
-
-
-def test_mixing_twice_gives_the_tokens_back():
-    x_MTBD = torch.randn(2, 3, 4, 9)
-    assert not torch.equal(mix_tokens(x_MTBD), x_MTBD)
-    assert torch.equal(mix_tokens(mix_tokens(x_MTBD)), x_MTBD)
 
 
 def test_dense_parameters_by_hand(dense_params):

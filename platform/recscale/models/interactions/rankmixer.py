@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from recscale.models.families import Family, Interaction
 from recscale.models.layers import MLPHead, SetLayerNorm, SetProjection
-from recscale.models.tokens import FieldTokens, TokenLinear, round_up
+from recscale.models.tokens import FieldTokens, TokenLinear, mix_tokens, round_up
 from recscale.records import ModelSpec
 
 EXPANSION = 4
@@ -31,12 +31,6 @@ class RankMixerBlock(nn.Module):
         s_MTBD = self.mix_norm(mix_tokens(x_MTBD) + x_MTBD)
         out_MTBD: Tensor = self.out_norm(self.outer(functional.gelu(self.inner(s_MTBD))) + s_MTBD)
         return out_MTBD
-
-
-def mix_tokens(x_MTBD: Tensor) -> Tensor:
-    """Cuts every token into T parts; new token h is part h of all tokens, side by side (sec. 3.3.1 of the source)."""
-    sets, tokens, rows, _ = x_MTBD.shape
-    return x_MTBD.view(sets, tokens, rows, tokens, -1).transpose(1, 3).flatten(3)
 
 
 class RankMixerInteraction(Interaction):

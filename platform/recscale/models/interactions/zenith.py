@@ -1,56 +1,79 @@
-"""Zenith: a few wide prime tokens that attend to each other, all parameters per token
+"""Zenith: a few wide prime tokens that are fused by their products, then boosted one by one
 (Zhang et al. 2026, arXiv 2601.21285).
 
-Fusion is the tokenwise multi-head self-attention of Zenith++, boost the tokenwise SwiGLU; the sparse experts of
-Zenith++ are left out.
-Legend: M embedding sets, B batch, N fields, K embedding dimension per set, T tokens, D columns of a token, A heads,
-E = D/A, H hidden.
+The base model, not Zenith++: neither its attention per token and head nor its sparse experts are built.
+Legend: M embedding sets, B batch, N fields, K embedding dimension per set, T tokens, D columns of a token, R = M*B,
+X columns of a wider map, Y = B*T, H hidden.
 """
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from recscale.models.families import Family, Interaction
-from recscale.models.layers import MLPHead, SetLayerNorm, SetProjection, attend
-from recscale.models.tokens import FieldTokens, TokenLinear, TokenMatrix, round_up
+from recscale.models.layers import MLPHead, SetLayerNorm, SetProjection, linear_parameter
+from recscale.models.tokens import FieldTokens, TokenLinear, TokenMatrix, mix_tokens, round_up
 from recscale.records import ModelSpec
 
 EXPANSION = 2
 """Width of a token's SwiGLU over D."""
 
 
+class TokenMLP(nn.Module):
+    """Two affine maps per token with SiLU between, as wide as the output."""
+
+    def __init__(self, num_sets: int, tokens: int, inputs: int, width: int) -> None:
+        super().__init__()
+        self.inner = TokenLinear(num_sets, tokens, inputs, width)
+        self.outer = TokenLinear(num_sets, tokens, width, width)
+
+    def forward(self, x_MTBI: Tensor) -> Tensor:
+        """y_MTBD."""
+        y_MTBD: Tensor = self.outer(functional.silu(self.inner(x_MTBI)))
+        return y_MTBD
+
+
 class PrimeTokens(nn.Module):
-    """Groups of whole fields, each through an MLP of its own (the source's prime tokenization)."""
+    """Groups of whole fields, each through an MLP of its own (the source's prime tokenization), then normalised.
+
+    A token is as wide as what it reads, rounded up to T parts. The normalisation is ours: the first fusion, too, cubes
+    tokens of a known size, whatever the size of the embeddings.
+    """
 
     def __init__(self, spec: ModelSpec, num_fields: int) -> None:
         super().__init__()
         self.fields = FieldTokens(num_fields, spec.tokens)
         inputs = self.fields.width * spec.embed_dim
-        self.width = round_up(inputs, spec.attention_heads)
-        self.inner = TokenLinear(spec.num_sets, spec.tokens, inputs, self.width)
-        self.outer = TokenLinear(spec.num_sets, spec.tokens, self.width, self.width)
+        self.width = round_up(inputs, spec.tokens)
+        self.mlp = TokenMLP(spec.num_sets, spec.tokens, inputs, self.width)
+        self.out_norm = SetLayerNorm(spec.num_sets, self.width)
 
     def forward(self, emb_MBNK: Tensor) -> Tensor:
         """x_MTBD."""
-        x_MTBD: Tensor = self.outer(functional.silu(self.inner(self.fields(emb_MBNK))))
+        x_MTBD: Tensor = self.out_norm(self.mlp(self.fields(emb_MBNK)))
         return x_MTBD
 
 
-class TokenAttention(nn.Module):
-    """Multi-head attention over the tokens, with W_Q, W_K, W_V per token and head (the source's token fusion)."""
+class TokenFusion(nn.Module):
+    """X X^T X W_R / (T D), re-tokenised: of every row and set, X [T, D] (the source's token fusion).
 
-    def __init__(self, num_sets: int, tokens: int, width: int, heads: int) -> None:
+    Shapes as read here: W_R is [D, D], one per set, the same for all tokens; re-tokenising cuts the [T, D] product into
+    T parts of D/T columns, new token h being part h of all rows side by side: T tokens of D columns again. Of normalised
+    tokens X X^T / D is their cosines, and T makes each sum a mean, as attention does: the cube grows with neither.
+    """
+
+    def __init__(self, num_sets: int, width: int) -> None:
         super().__init__()
-        self.heads = heads
-        self.maps = TokenMatrix(num_sets, tokens, width, 3 * width)
+        self.weight = linear_parameter(width, num_sets, width, width)
 
     def forward(self, x_MTBD: Tensor) -> Tensor:
-        """x_MTBD, heads side by side."""
+        """x_MTBD."""
         sets, tokens, rows, width = x_MTBD.shape
-        maps_MTB3AE = self.maps(x_MTBD).view(sets, tokens, rows, 3, self.heads, -1)
-        query_RTE, key_RTE, value_RTE = maps_MTB3AE.permute(3, 0, 2, 4, 1, 5).flatten(1, 3).unbind(0)
-        out_RTE = attend(query_RTE, key_RTE, value_RTE, scale=(width // self.heads) ** -0.5)
-        return out_RTE.view(sets, rows, self.heads, tokens, -1).permute(0, 3, 1, 2, 4).flatten(3)
+        x_RTD = x_MTBD.transpose(1, 2).flatten(0, 1)
+        gram_RTT = torch.bmm(x_RTD, x_RTD.transpose(1, 2)) / (tokens * width)
+        cube_MYD = torch.bmm(gram_RTT, x_RTD).view(sets, rows * tokens, width)
+        fused_MBTD = torch.bmm(cube_MYD, self.weight).view(sets, rows, tokens, width)
+        return mix_tokens(fused_MBTD.transpose(1, 2))
 
 
 class TokenSwiGLU(nn.Module):
@@ -69,27 +92,25 @@ class TokenSwiGLU(nn.Module):
 
 
 class ZenithBlock(nn.Module):
-    """S = LN(Attention(X) + X), X' = LN(SwiGLU(S) + S)."""
+    """S = LN(fusion of X + MLP(X)), X' = LN(SwiGLU(S) + S); the MLP is read as one per token."""
 
     def __init__(self, spec: ModelSpec, width: int) -> None:
         super().__init__()
-        self.fusion = TokenAttention(spec.num_sets, spec.tokens, width, spec.attention_heads)
+        self.fusion = TokenFusion(spec.num_sets, width)
+        self.mlp = TokenMLP(spec.num_sets, spec.tokens, width, width)
         self.fusion_norm = SetLayerNorm(spec.num_sets, width)
         self.boost = TokenSwiGLU(spec.num_sets, spec.tokens, width)
         self.boost_norm = SetLayerNorm(spec.num_sets, width)
 
     def forward(self, x_MTBD: Tensor) -> Tensor:
         """X'_MTBD."""
-        s_MTBD = self.fusion_norm(self.fusion(x_MTBD) + x_MTBD)
+        s_MTBD = self.fusion_norm(self.fusion(x_MTBD) + self.mlp(x_MTBD))
         out_MTBD: Tensor = self.boost_norm(self.boost(s_MTBD) + s_MTBD)
         return out_MTBD
 
 
 class ZenithInteraction(Interaction):
-    """Prime tokens, blocks, then the projection of all tokens side by side.
-
-    A token is as wide as what it reads, rounded up to whole heads.
-    """
+    """Prime tokens, blocks, then the projection of all tokens side by side."""
 
     def __init__(self, spec: ModelSpec, num_fields: int) -> None:
         super().__init__()
