@@ -18,8 +18,8 @@ COSTS = {
 CONTROL = Control("pareto-cost", "Cost", ControlKind.BUTTONS, ("FLOPs per sample", "seconds", "memory"))
 HOW_TO_READ = (
     "Points are cells (means over seeds), filled SE, open ME. On the grey line lie the cells that no other cell of "
-    "this study beats in both cost and test AUC; whoever is below it pays more or gets less. Seed noise decides between "
-    "neighbours: see the intervals above."
+    "this study beats in both cost and test AUC; whoever is below it pays more or gets less. Seed noise decides "
+    "between neighbours: see the intervals above."
 )
 
 

@@ -58,8 +58,8 @@ class TokenFusion(nn.Module):
     """X X^T X W_R / (T D), re-tokenised: of every row and set, X [T, D] (the source's token fusion).
 
     Shapes as read here: W_R is [D, D], one per set, the same for all tokens; re-tokenising cuts the [T, D] product into
-    T parts of D/T columns, new token h being part h of all rows side by side: T tokens of D columns again. Of normalised
-    tokens X X^T / D is their cosines, and T makes each sum a mean, as attention does: the cube grows with neither.
+    T parts of D/T columns, new token h being part h of all rows side by side: T tokens of D columns again. Of
+    normalised tokens X X^T / D is their cosines, and T makes each sum a mean: the cube grows with neither.
     """
 
     def __init__(self, num_sets: int, width: int) -> None:
