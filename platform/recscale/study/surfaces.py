@@ -16,7 +16,7 @@ from recscale.curves.selection import lack_of
 from recscale.records import canonical_json, to_plain
 from recscale.study.curves import METRICS, Finished, observe
 
-REPLICATES = 300
+REPLICATES = 100
 """Of the bootstrap of one surface."""
 LEVEL = 0.9
 """Nominal coverage of its intervals."""
