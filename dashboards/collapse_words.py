@@ -13,24 +13,20 @@ from dashboards.toy_tables import dims, ends
 from recscale.curves.curve import Observation
 from recscale.curves.differences import Difference, Trend, difference
 
-SMALL = 0.1
-"""A singular value below this share of the largest counts as small."""
-
 
 def spectra_words(results: CollapseResults) -> str:
-    """How many singular values are small, before and after training."""
+    """How large the typical singular value is, before and after training."""
     parts = []
     for label in labels_of(results):
         trials = largest_single(results, label)
         rows = _single_rows(results, trials)
         if not rows:
             continue
-        before, after = (_small_share([row for row in rows if row.moment == moment]) for moment in ("initial", "best"))
+        before, after = (_typical([row for row in rows if row.moment == moment]) for moment in ("initial", "best"))
         parts.append(f"{label} {after:.0%} (before training {before:.0%}, scale {trials[0].scale:g}×)")
     if not parts:
         return "No single-embedding trial has spectra."
-    share = f"Singular values below {SMALL:.0%} of the largest, in the median field of single-embedding tables"
-    return f"{share}: {', '.join(parts)}."
+    return f"The median singular value over the largest, in the median single-embedding table: {', '.join(parts)}."
 
 
 def _single_rows(results: CollapseResults, trials: tuple[Trial, ...]) -> list[SpectrumRow]:
@@ -40,12 +36,12 @@ def _single_rows(results: CollapseResults, trials: tuple[Trial, ...]) -> list[Sp
     return [row for row in rows if row.trial_id in ids and row.set_index is None]
 
 
-def _small_share(rows: list[SpectrumRow]) -> float:
-    """Median over fields of the share of small values, among those that the field's ids leave room for."""
+def _typical(rows: list[SpectrumRow]) -> float:
+    """Median over fields of the median value over the largest, among those that the field's ids leave room for."""
     shares = []
     for row in rows:
         values_R = np.array(row.spectrum[: min(row.dim, row.vocabulary_size)])
-        shares.append(float((values_R < SMALL * values_R.max(initial=0.0)).mean()))
+        shares.append(float(np.median(values_R) / (values_R.max() or 1.0)))
     return float(np.median(shares)) if shares else 0.0
 
 

@@ -55,6 +55,10 @@ class Trial:
     """Log loss on the test split, in nats."""
     test_normalized_entropy: float | None = None
     """Log loss over the entropy of the base rate, on the test split."""
+    test_calibration: float | None = None
+    """Mean predicted probability over the base rate, on the test split."""
+    best_epoch: float | None = None
+    """Passes over the rows trained on at the best evaluation."""
     ia_mean: float | None = None
     """Information abundance of a set's table, mean over fields and sets."""
     ia_ratio_mean: float | None = None
@@ -65,6 +69,12 @@ class Trial:
     """IA / K of the frequency-weighted tables."""
     weighted_ia_concat_ratio_mean: float | None = None
     """IA / (M*K) of the frequency-weighted concatenated sets."""
+    effective_rank_mean: float | None = None
+    """exp of the entropy of the normalised spectrum."""
+    stable_rank_mean: float | None = None
+    """Squared Frobenius norm over squared largest singular value."""
+    participation_ratio_mean: float | None = None
+    """(sum s^2)^2 / sum s^4."""
     set_diversity_mean: float | None = None
     """Diversity of the sets' column spaces; None with one set."""
     samples_per_second: float | None = None
@@ -76,7 +86,7 @@ class Trial:
     error: str | None = None
     """Traceback of a failed trial."""
     further: tuple[tuple[str, str], ...] = ()
-    """Any further column of the study, as text."""
+    """Any further column, as text: the settings beside the grid's own axes in which the study's trials differ."""
 
 
 @dataclass(frozen=True)

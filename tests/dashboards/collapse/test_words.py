@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from dashboards.collapse_results import CollapseResults
@@ -26,8 +27,10 @@ def with_trials(results: CollapseResults, change) -> CollapseResults:
 
 
 def test_spectra(collapse):
-    """exp(-4k/20) is below a tenth from k = 12 on: 8 of 20 values in fields with ids enough, none in small ones."""
-    assert "dcnv2 40% (before training 0%, scale 2×)" in spectra_words(collapse)
+    """Values are exp(-4k/20), of which fields of 3, 12 and 60 or more ids have 3, 12 and 20: medians at 1, 5.5, 9.5."""
+    medians = [np.exp(-0.2), *[np.mean(np.exp([-0.2 * k, -0.2 * (k + 1)])) for k in (5, 9, 9, 9)]]
+    start = np.mean(np.exp([-0.09, -0.1]))
+    assert f"dcnv2 {np.median(medians):.0%} (before training {start:.0%}, scale 2×)" in spectra_words(collapse)
 
 
 def test_trained_against_random(collapse):
