@@ -46,7 +46,7 @@ def _typical(rows: list[SpectrumRow]) -> float:
 
 
 def trained_words(results: CollapseResults) -> str:
-    """IA / K before and after training at the largest scale, and in how many fields it fell."""
+    """IA/K before and after training at the largest scale, and in how many fields it fell."""
     parts = []
     for label in labels_of(results):
         trials = largest_single(results, label)
@@ -62,7 +62,7 @@ def trained_words(results: CollapseResults) -> str:
             parts.append(f"{label} {moved} at scale {trials[0].scale:g}×{_fallen(_single_rows(results, trials))}")
     if not parts:
         return "training.parquet has no single-embedding trial, so nothing is known about IA before training."
-    return f"Over training, the mean IA / K of single-embedding tables: {'; '.join(parts)}."
+    return f"Over training, the mean IA/K of single-embedding tables: {'; '.join(parts)}."
 
 
 def _fallen(rows: list[SpectrumRow]) -> str:
@@ -120,7 +120,7 @@ def _toy_words(looks: tuple[ToyLook, ...], dim: int) -> str:
 
 
 def regularizer_words(results: CollapseResults) -> str:
-    """What the regulariser does to IA / K and to test AUC, single-embedding at the largest common scale."""
+    """What the regulariser does to IA/K and to test AUC, single-embedding at the largest common scale."""
     parts = [words for pair in regularized_pairs(results) if (words := _regularizer_words(results, *pair))]
     if not parts:
         return "No family has single-embedding trials both with and without the orthogonality regulariser."
@@ -139,13 +139,13 @@ def _regularizer_words(results: CollapseResults, base: str, label: str) -> str:
         for column in ("ia_ratio_mean", "test_auc")
     )
     return (
-        f"At scale {scale:g}×, {label} against {base}: IA / K is {differs(abundance, 3)}, "
+        f"At scale {scale:g}×, {label} against {base}: IA/K is {differs(abundance, 3)}, "
         f"test AUC is {differs(auc, 4)} ({_both_seeds(auc)})"
     )
 
 
 def families_words(results: CollapseResults) -> str:
-    """How AUC and IA / K of single-embedding move over scales, by family."""
+    """How AUC and IA/K of single-embedding move over scales, by family."""
     parts = [words for label in plain_labels(results) if (words := _family_words(results, label))]
     if not parts:
         return "No family has single-embedding trials at two scales."
@@ -162,7 +162,7 @@ def _family_words(results: CollapseResults, label: str) -> str:
         for column in ("test_auc", "ia_ratio_mean")
     )
     span = f"from {scales[0]:g}× to {scales[-1]:g}×"
-    return f"{label} {span}: test AUC {moves(auc, 4)}, IA / K {moves(abundance, 3)}"
+    return f"{label} {span}: test AUC {moves(auc, 4)}, IA/K {moves(abundance, 3)}"
 
 
 def moves(change: Difference, digits: int) -> str:

@@ -62,7 +62,7 @@ def test_toy(collapse):
 def test_regularizer(collapse):
     words = regularizer_words(collapse)
     assert words.startswith("At scale 2×, dcnv2 + orthogonality against dcnv2:")
-    assert "IA / K is higher, 0.601 against 0.501" in words
+    assert "IA/K is higher, 0.601 against 0.501" in words
     assert "test AUC is 0.7402 against 0.7402, within seed noise (2 seeds each)" in words
     plain = with_trials(collapse, lambda trial: replace(trial, family=trial.family.split(" ")[0]))
     assert "No family has single-embedding trials both with and without" in regularizer_words(plain)
@@ -70,7 +70,7 @@ def test_regularizer(collapse):
 
 def test_families(collapse):
     words = families_words(collapse)
-    assert "dcnv2 from 1× to 2×: test AUC rises from 0.7202 to 0.7402, IA / K falls from 0.551 to 0.501" in words
+    assert "dcnv2 from 1× to 2×: test AUC rises from 0.7202 to 0.7402, IA/K falls from 0.551 to 0.501" in words
     assert "dnn from 1× to 2×: test AUC falls from 0.6902 to 0.6802" in words
     assert "+ orthogonality" not in words
 
