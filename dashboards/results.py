@@ -86,7 +86,7 @@ class Trial:
     error: str | None = None
     """Traceback of a failed trial."""
     further: tuple[tuple[str, str], ...] = ()
-    """Any further column, as text: the settings beside the grid's own axes in which the study's trials differ."""
+    """Any further column of the study, as text."""
 
 
 @dataclass(frozen=True)
