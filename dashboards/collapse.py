@@ -65,7 +65,7 @@ HOW_TO_READ = {
     "families": "If IA / K decided quality, the family with the higher line on the left would also have the higher "
     "line on the right. Dashed: multi-embedding.",
 }
-NO_TOY = "toy.parquet has not been written: the study's recipe writes it when it ends."
+NO_TOY = "No toy run is stored: the study's recipe makes them when it ends, unless --toy-seeds is 0."
 
 
 def write_collapse_report(study_folder: Path) -> Path:
