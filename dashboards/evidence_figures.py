@@ -1,5 +1,7 @@
 """Figures of the collapse page: abundance over scales and along training, heat-maps, lines that compare labels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -285,7 +287,7 @@ def _arm_color(arm: str) -> str:
     return BLUE if arm == "SE" else VERMILLION
 
 
-def _every(values: list[object]) -> int:
+def _every(values: Sequence[object]) -> int:
     """Ticks are this far apart."""
     return max(1, -(-len(values) // MOST_FIELD_TICKS))
 

@@ -1,6 +1,8 @@
 """The tables behind the collapse page: lines over scales, paths along training, heat-maps and their marginals."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -85,10 +87,9 @@ class Order:
     """Whether it shows at level SURE over the fields."""
 
 
-def over_scales(trials: tuple[Trial, ...] | list[Look], labels: list[str], column: str) -> list[Line]:
-    """A line per label and arm that has a value; trials or looks, which have the same axes."""
-    keyed = [((row.family, row.arm), row) for row in trials if row.family in labels]
-    groups = grouped(keyed)
+def over_scales(rows: Iterable[Any], labels: list[str], column: str) -> list[Line]:
+    """A line per label and arm that has a value; rows are trials or looks, which have the same axes."""
+    groups = grouped(((row.family, row.arm), row) for row in rows if row.family in labels)
     lines = [
         Line(label, arm, tuple(mean_points(groups.get((label, arm), []), "scale", column)))
         for label in labels
