@@ -124,7 +124,7 @@ def regularizer_words(results: CollapseResults) -> str:
     parts = [words for pair in regularized_pairs(results) if (words := _regularizer_words(results, *pair))]
     if not parts:
         return "No family has single-embedding trials both with and without the orthogonality regulariser."
-    return "; ".join(parts) + "."
+    return f"With the regulariser against without: {'; '.join(parts)}."
 
 
 def _regularizer_words(results: CollapseResults, base: str, label: str) -> str:
@@ -139,7 +139,7 @@ def _regularizer_words(results: CollapseResults, base: str, label: str) -> str:
         for column in ("ia_ratio_mean", "test_auc")
     )
     return (
-        f"At scale {scale:g}×, {label} against {base}: IA/K is {differs(abundance, 3)}, "
+        f"{label} at scale {scale:g}×: IA/K is {differs(abundance, 3)}, "
         f"test AUC is {differs(auc, 4)} ({_both_seeds(auc)})"
     )
 

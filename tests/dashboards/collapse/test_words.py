@@ -61,7 +61,7 @@ def test_toy(collapse):
 
 def test_regularizer(collapse):
     words = regularizer_words(collapse)
-    assert words.startswith("At scale 2×, dcnv2 + orthogonality against dcnv2:")
+    assert words.startswith("With the regulariser against without: dcnv2 + orthogonality at scale 2×:")
     assert "IA/K is higher, 0.601 against 0.501" in words
     assert "test AUC is 0.7402 against 0.7402, within seed noise (2 seeds each)" in words
     plain = with_trials(collapse, lambda trial: replace(trial, family=trial.family.split(" ")[0]))
