@@ -48,10 +48,14 @@ class SubEmbeddingRow:
     """The trial."""
     family: str
     """Family, with the settings in which the study's trials of it differ."""
+    arm: str
+    """SE | ME."""
     scale: float
     """Scale of the trial."""
     num_sets: int
     """Embedding sets M."""
+    seed: int
+    """Seed of the trial."""
     set_index: int
     """Index of the set."""
     field: str
@@ -62,6 +66,8 @@ class SubEmbeddingRow:
     """The most that its abundance can be."""
     information_abundance: float
     """IA(E_i^{->j})."""
+    ia_ratio: float
+    """IA(E_i^{->j}) / dim."""
     table_information_abundance: float
     """IA(E_i)."""
 

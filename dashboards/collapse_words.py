@@ -6,7 +6,7 @@ import numpy as np
 
 from dashboards.collapse_results import CollapseResults, Look, ToyLook, labels_of, plain_labels, regularized_pairs
 from dashboards.collapse_tables import Choice, Weighting, rows_of
-from dashboards.evidence_tables import BlockChoice, block_choices, heat_map, largest_single, order
+from dashboards.evidence_tables import BlockChoice, block_choices, heat_map, largest_single, order, shown
 from dashboards.results import SpectrumRow, Trial
 from dashboards.tables import grouped
 from dashboards.toy_tables import dims, ends
@@ -120,7 +120,7 @@ def _toy_words(looks: tuple[ToyLook, ...], dim: int) -> str:
 
 
 def regularizer_words(results: CollapseResults) -> str:
-    """What the regulariser does to IA/K and to test AUC, single-embedding at the largest common scale."""
+    """What the regulariser does to abundance and to test AUC, single-embedding at the largest common scale."""
     parts = [words for pair in regularized_pairs(results) if (words := _regularizer_words(results, *pair))]
     if not parts:
         return "No family has single-embedding trials both with and without the orthogonality regulariser."
@@ -139,9 +139,17 @@ def _regularizer_words(results: CollapseResults, base: str, label: str) -> str:
         for column in ("ia_ratio_mean", "test_auc")
     )
     return (
-        f"{label} at scale {scale:g}×: IA/K is {differs(abundance, 3)}, "
-        f"test AUC is {differs(auc, 4)} ({_both_seeds(auc)})"
+        f"{label} at scale {scale:g}×{_shown_words(results, base, label, scale)}, IA/K of tables is "
+        f"{differs(abundance, 3)}, test AUC is {differs(auc, 4)} ({_both_seeds(auc)})"
     )
+
+
+def _shown_words(results: CollapseResults, base: str, label: str, scale: float) -> str:
+    """IA of what fields show, with the regulariser and without; nothing where it was not measured on both."""
+    means = {row.family: row.ia_ratio_mean for row in shown(results) if (row.arm, row.scale) == ("SE", scale)}
+    if not {base, label} <= means.keys():
+        return ""
+    return f": IA of what fields show over its bound is {means[label]:.3f} against {means[base]:.3f} (first seed)"
 
 
 def families_words(results: CollapseResults) -> str:

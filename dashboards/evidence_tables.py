@@ -78,6 +78,26 @@ class HeatMap:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What the fields of one trial show to each other, in one number."""
+
+    trial_id: str
+    """The trial."""
+    family: str
+    """Family and settings."""
+    arm: str
+    """SE | ME."""
+    scale: float
+    """Scale of the trial."""
+    num_sets: int
+    """Embedding sets M."""
+    seed: int
+    """Seed of the trial."""
+    ia_ratio_mean: float
+    """IA(E_i^{->j}) over the most it can be, mean over pairs of fields and sets."""
+
+
+@dataclass(frozen=True)
 class Order:
     """Whether a marginal follows the order of IA(E_i)."""
 
@@ -88,7 +108,7 @@ class Order:
 
 
 def over_scales(rows: Iterable[Any], labels: list[str], column: str) -> list[Line]:
-    """A line per label and arm that has a value; rows are trials or looks, which have the same axes."""
+    """A line per label and arm that has a value; rows are anything with a trial's axes."""
     groups = grouped(((row.family, row.arm), row) for row in rows if row.family in labels)
     lines = [
         Line(label, arm, tuple(mean_points(groups.get((label, arm), []), "scale", column)))
@@ -150,6 +170,23 @@ def heat_map(results: CollapseResults, choice: BlockChoice) -> HeatMap:
         own=tuple(own[field] for field in fields),
         values=tuple(tuple(values.get((i, j)) for j in fields) for i in fields),
     )
+
+
+def shown(results: CollapseResults) -> list[Shown]:
+    """One row per trial that has sub-embeddings."""
+    trials = grouped((row.trial_id, row) for row in results.sub_embeddings or ()).values()
+    return [
+        Shown(
+            trial_id=rows[0].trial_id,
+            family=rows[0].family,
+            arm=rows[0].arm,
+            scale=rows[0].scale,
+            num_sets=rows[0].num_sets,
+            seed=rows[0].seed,
+            ia_ratio_mean=float(np.mean([row.ia_ratio for row in rows])),
+        )
+        for rows in trials
+    ]
 
 
 def order(own: tuple[float, ...], marginal: list[float]) -> Order | None:

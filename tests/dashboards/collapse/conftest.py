@@ -106,6 +106,7 @@ def _sub_embeddings(cell: dict[str, Any]) -> list[dict[str, Any]]:
         {name: cell[name] for name in AXES}
         | {"set_index": index, "field": field, "toward": toward, "vocabulary_size": size, "dim": 10}
         | {"information_abundance": 1.0 + i + 0.1 * (j % 2) + 0.5 * index, "table_information_abundance": 2.0 + i}
+        | {"ia_ratio": 0.1 + 0.01 * i + 0.05 * (cell["penalty"] != "none")}
         for index in range(cell["num_sets"])
         for (i, (field, size)), (j, (toward, _)) in product(enumerate(FIELDS), enumerate(FIELDS))
         if cell["family"] != "dnn" and (i != j or cell["family"] != HOSTILE)
