@@ -26,10 +26,11 @@ from dashboards.evidence_figures import (
     label_colors,
     loss_figure,
     path_figure,
+    shown_panel,
     trained_panels,
     training_panels,
 )
-from dashboards.evidence_tables import Shown, along_training, over_scales, path, shown
+from dashboards.evidence_tables import along_training, over_scales, path
 from dashboards.page import Control, ControlKind, Panel, controls_html, page_html, panels_html, section_html, text
 from dashboards.results import Trial
 from dashboards.sections import NOTHING_FINISHED, closing_sections, header_html
@@ -149,30 +150,22 @@ def _regularizer(results: CollapseResults) -> Section:
     labels = list(dict.fromkeys(label for pair in pairs for label in pair))
     arms = {trial.arm for trial in results.study.finished if trial.family in {label for _, label in pairs}}
     trials = tuple(trial for trial in results.study.finished if trial.family in labels and trial.arm in arms)
-    sub_embeddings = [row for row in shown(results) if row.trial_id in {trial.trial_id for trial in trials}]
-    panels, losses = _regularizer_panels(trials, sub_embeddings, labels), _loss_panel(results, trials, labels)
+    panels = [shown_panel(results, labels), *_regularizer_panels(trials, labels)]
+    losses = _loss_panel(results, trials, labels)
     body = panels_html(panels, HOW_TO_READ["regularizer"])
     body += controls_html(losses.controls) + panels_html([losses], HOW_TO_READ["losses"])
     return _section(title, regularizer_words(results), body, [*panels, losses])
 
 
-def _regularizer_panels(trials: tuple[Trial, ...], sub_embeddings: list[Shown], labels: list[str]) -> list[Panel]:
-    """Abundance and AUC against scale, and against each other."""
+def _regularizer_panels(trials: tuple[Trial, ...], labels: list[str]) -> list[Panel]:
+    """IA / K and AUC against scale, and against each other."""
     colors = label_colors(labels)
     cells = dict.fromkeys((trial.family, trial.arm) for trial in trials)
     paths = {(label, arm): path(trials, label, arm, "ia_ratio_mean", "test_auc") for label, arm in cells}
     drawn = path_figure(paths, colors, (ABUNDANCE["ia_ratio_mean"], "test AUC"))
-    of_pairs = over_scales(sub_embeddings, labels, "ia_ratio_mean")
-    shown_axis = titled("IA(Eᵢ→ⱼ) over its bound, mean over pairs", rangemode="tozero")
     return [
-        Panel(
-            "regularizer-shown",
-            "IA of what fields show against scale: does it rise?",
-            (),
-            (comparison_figure(of_pairs, shown_axis, colors),),
-        ),
         _over_scales_panel(
-            "regularizer-ia", "IA / K of tables against scale: does it?", trials, "ia_ratio_mean", colors
+            "regularizer-ia", "IA / K of tables against scale: does it rise?", trials, "ia_ratio_mean", colors
         ),
         _over_scales_panel("regularizer-auc", "Test AUC against scale: does it follow?", trials, "test_auc", colors),
         Panel("regularizer-path", "Test AUC against IA / K, by scale: to the upper right?", (), (drawn,)),

@@ -16,6 +16,7 @@ from dashboards.evidence_tables import (
     heat_map,
     looks_at,
     over_scales,
+    shown,
 )
 from dashboards.page import Control, ControlKind, Panel, plot_text
 from dashboards.style import (
@@ -186,6 +187,13 @@ def marginals_figure(table: HeatMap) -> go.Figure:
     ticks = [_short(plot_text(field)) for field in table.fields[::step]]
     x_axis = titled("field, by IA(Eᵢ)", tickvals=places[::step], ticktext=ticks, tickangle=-60, tickfont={"size": 10})
     return figure(traces, x_axis, titled("information abundance, mean"))
+
+
+def shown_panel(results: CollapseResults, labels: list[str]) -> Panel:
+    """Abundance of what single-embedding fields show to each other, a line per label."""
+    lines = over_scales((row for row in shown(results) if row.arm == "SE"), labels, "ia_ratio_mean")
+    drawn = comparison_figure(lines, titled("IA(Eᵢ→ⱼ) over its bound, mean", rangemode="tozero"), label_colors(labels))
+    return Panel("regularizer-shown", "IA of what fields show against scale: does it rise?", (), (drawn,))
 
 
 def comparison_figure(lines: list[Line], y_axis: dict[str, object], colors: dict[str, str]) -> go.Figure:

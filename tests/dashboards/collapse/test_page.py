@@ -49,15 +49,8 @@ def test_every_figure_has_its_place_in_the_order_of_the_paper(collapse):
         *(f"{kind}-{place}" for kind in ("trained", "training") for place in range(4)),
     ]
     expected += ["fields", "heat", "marginals", "toy", "toy-alpha", "toy-spectrum", "toy-product", "toy-energy"]
-    expected += [
-        "regularizer-shown",
-        "regularizer-ia",
-        "regularizer-auc",
-        "regularizer-path",
-        "losses",
-        "families-ia",
-        "families-auc",
-    ]
+    expected.append("regularizer-shown")
+    expected += ["regularizer-ia", "regularizer-auc", "regularizer-path", "losses", "families-ia", "families-auc"]
     page = collapse_html(collapse)
     assert re.findall('class="plot" id="([^"]+)"', page) == expected
     packed = re.search('id="panels">([^<]+)<', page).group(1)
