@@ -24,6 +24,7 @@ from dashboards.evidence_figures import (
     label_colors,
     loss_figure,
     path_figure,
+    shown_panel,
     trained_panels,
     training_panels,
 )
@@ -56,14 +57,14 @@ HOW_TO_READ = {
     "directions only. Look whether the vermillion line falls below the blue one, and whether the push along those 3 "
     "directions is stronger than along any other. Thin lines are single seeds.",
     "regularizer": "The regulariser makes the blocks between fields scaled rotations, so that they cannot collapse "
-    "what they show. If collapse alone held quality back, AUC would rise with IA / K, in the last figure to the upper "
-    "right.",
+    "what they show; that is measured on the first seed of every cell. If collapse alone held quality back, AUC would "
+    "rise with abundance, in the last figure to the upper right.",
     "losses": "A path per trial, an evaluation per marker; training goes from left to right, since the train loss "
     "falls. A path that bends down on its right end over-fits. The weights of the filled marker were tested.",
     "families": "If IA / K decided quality, the family with the higher line on the left would also have the higher "
     "line on the right. Dashed: multi-embedding.",
 }
-NO_TOY = "toy.parquet has not been written: the study's recipe writes it when it ends."
+NO_TOY = "No toy run is stored: the study's recipe makes them when it ends, unless --toy-seeds is 0."
 
 
 def report_page(results: CollapseResults) -> Page:
@@ -140,7 +141,8 @@ def _regularizer(results: CollapseResults) -> Section:
     labels = list(dict.fromkeys(label for pair in pairs for label in pair))
     arms = {trial.arm for trial in results.study.finished if trial.family in {label for _, label in pairs}}
     trials = tuple(trial for trial in results.study.finished if trial.family in labels and trial.arm in arms)
-    panels, losses = _regularizer_panels(trials, labels), _loss_panel(results, trials, labels)
+    panels = [shown_panel(results, labels), *_regularizer_panels(trials, labels)]
+    losses = _loss_panel(results, trials, labels)
     body = panels_html(panels, HOW_TO_READ["regularizer"])
     body += controls_html(losses.controls) + panels_html([losses], HOW_TO_READ["losses"])
     return _section(title, regularizer_words(results), body, [*panels, losses])
@@ -153,7 +155,9 @@ def _regularizer_panels(trials: tuple[Trial, ...], labels: list[str]) -> list[Pa
     paths = {(label, arm): path(trials, label, arm, "ia_ratio_mean", "test_auc") for label, arm in cells}
     drawn = path_figure(paths, colors, (ABUNDANCE["ia_ratio_mean"], "test AUC"))
     return [
-        _over_scales_panel("regularizer-ia", "IA / K against scale: does it rise?", trials, "ia_ratio_mean", colors),
+        _over_scales_panel(
+            "regularizer-ia", "IA / K of tables against scale: does it rise?", trials, "ia_ratio_mean", colors
+        ),
         _over_scales_panel("regularizer-auc", "Test AUC against scale: does it follow?", trials, "test_auc", colors),
         Panel("regularizer-path", "Test AUC against IA / K, by scale: to the upper right?", (), (drawn,)),
     ]

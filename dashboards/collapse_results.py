@@ -1,13 +1,11 @@
 """What the collapse page reads: the study, and the tables of looks, sub-embeddings and toy runs beside it."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
-from dashboards.results import StudyResults, Trial, load_results, read_table
+from dashboards.results import SpectrumRow, StudyResults, Trial, load_results, read_table
 
-Row = TypeVar("Row")
 UNSET = ("none", "None", "")
 """Values of a setting that a label does not name."""
 
@@ -50,10 +48,14 @@ class SubEmbeddingRow:
     """The trial."""
     family: str
     """Family, with the settings in which the study's trials of it differ."""
+    arm: str
+    """SE | ME."""
     scale: float
     """Scale of the trial."""
     num_sets: int
     """Embedding sets M."""
+    seed: int
+    """Seed of the trial."""
     set_index: int
     """Index of the set."""
     field: str
@@ -64,6 +66,8 @@ class SubEmbeddingRow:
     """The most that its abundance can be."""
     information_abundance: float
     """IA(E_i^{->j})."""
+    ia_ratio: float
+    """IA(E_i^{->j}) / dim."""
     table_information_abundance: float
     """IA(E_i)."""
 
@@ -96,6 +100,10 @@ class ToyLook:
     """Share of E_1's squared norm along v_{3,k}."""
 
 
+Row = TypeVar("Row")
+Labelled = TypeVar("Labelled", Trial, SpectrumRow, Look, SubEmbeddingRow)
+
+
 @dataclass(frozen=True)
 class CollapseResults:
     """Everything that one collapse page shows; its families are labels that name their settings."""
@@ -122,15 +130,12 @@ def load_collapse(study_folder: Path) -> CollapseResults:
     )
 
 
-def _rows(path: Path, kind: Callable[..., Row]) -> tuple[Row, ...] | None:
+def _rows(path: Path, kind: type[Row]) -> tuple[Row, ...] | None:
     """The rows of a table as records; None where the file is absent."""
     if not path.is_file():
         return None
-    names = [field.name for field in fields(kind)]
-    return tuple(
-        kind(**{name: _frozen(value) for name, value in row.items()})
-        for row in read_table(path, kind).select(names).to_pylist()
-    )
+    table = read_table(path, kind).select(list(get_type_hints(kind)))
+    return tuple(kind(**{name: _frozen(value) for name, value in row.items()}) for row in table.to_pylist())
 
 
 def _frozen(value: Any) -> Any:
@@ -143,14 +148,14 @@ def with_labels(results: CollapseResults) -> CollapseResults:
     study = results.study
     names = labels(study.trials)
 
-    def labelled(rows: tuple[Row, ...] | None) -> tuple[Row, ...] | None:
-        return rows and tuple(replace(row, family=names.get(row.trial_id, row.family)) for row in rows)
+    def labelled(rows: tuple[Labelled, ...]) -> tuple[Labelled, ...]:
+        return tuple(replace(row, family=names.get(row.trial_id, row.family)) for row in rows)
 
     return replace(
         results,
-        study=replace(study, trials=labelled(study.trials), spectra=labelled(study.spectra)),
-        looks=labelled(results.looks),
-        sub_embeddings=labelled(results.sub_embeddings),
+        study=replace(study, trials=labelled(study.trials), spectra=study.spectra and labelled(study.spectra)),
+        looks=results.looks and labelled(results.looks),
+        sub_embeddings=results.sub_embeddings and labelled(results.sub_embeddings),
     )
 
 

@@ -6,31 +6,27 @@ import numpy as np
 
 from dashboards.collapse_results import CollapseResults, Look, ToyLook, labels_of, plain_labels, regularized_pairs
 from dashboards.collapse_tables import Choice, Weighting, rows_of
-from dashboards.evidence_tables import BlockChoice, block_choices, heat_map, largest_single, order
+from dashboards.evidence_tables import BlockChoice, block_choices, heat_map, largest_single, order, shown
 from dashboards.results import SpectrumRow, Trial
 from dashboards.tables import grouped
 from dashboards.toy_tables import dims, ends
 from recscale.curves.curve import Observation
 from recscale.curves.differences import Difference, Trend, difference
 
-SMALL = 0.1
-"""A singular value below this share of the largest counts as small."""
-
 
 def spectra_words(results: CollapseResults) -> str:
-    """How many singular values are small, before and after training."""
+    """How large the typical singular value is, before and after training."""
     parts = []
     for label in labels_of(results):
         trials = largest_single(results, label)
         rows = _single_rows(results, trials)
         if not rows:
             continue
-        before, after = (_small_share([row for row in rows if row.moment == moment]) for moment in ("initial", "best"))
+        before, after = (_typical([row for row in rows if row.moment == moment]) for moment in ("initial", "best"))
         parts.append(f"{label} {after:.0%} (before training {before:.0%}, scale {trials[0].scale:g}×)")
     if not parts:
         return "No single-embedding trial has spectra."
-    share = f"Singular values below {SMALL:.0%} of the largest, in the median field of single-embedding tables"
-    return f"{share}: {', '.join(parts)}."
+    return f"The median singular value over the largest, in the median single-embedding table: {', '.join(parts)}."
 
 
 def _single_rows(results: CollapseResults, trials: tuple[Trial, ...]) -> list[SpectrumRow]:
@@ -40,17 +36,17 @@ def _single_rows(results: CollapseResults, trials: tuple[Trial, ...]) -> list[Sp
     return [row for row in rows if row.trial_id in ids and row.set_index is None]
 
 
-def _small_share(rows: list[SpectrumRow]) -> float:
-    """Median over fields of the share of small values, among those that the field's ids leave room for."""
+def _typical(rows: list[SpectrumRow]) -> float:
+    """Median over fields of the median value over the largest, among those that the field's ids leave room for."""
     shares = []
     for row in rows:
         values_R = np.array(row.spectrum[: min(row.dim, row.vocabulary_size)])
-        shares.append(float((values_R < SMALL * values_R.max(initial=0.0)).mean()))
+        shares.append(float(np.median(values_R) / (values_R.max() or 1.0)))
     return float(np.median(shares)) if shares else 0.0
 
 
 def trained_words(results: CollapseResults) -> str:
-    """IA / K before and after training at the largest scale, and in how many fields it fell."""
+    """IA/K before and after training at the largest scale, and in how many fields it fell."""
     parts = []
     for label in labels_of(results):
         trials = largest_single(results, label)
@@ -66,7 +62,7 @@ def trained_words(results: CollapseResults) -> str:
             parts.append(f"{label} {moved} at scale {trials[0].scale:g}×{_fallen(_single_rows(results, trials))}")
     if not parts:
         return "training.parquet has no single-embedding trial, so nothing is known about IA before training."
-    return f"Over training, the mean IA / K of single-embedding tables: {'; '.join(parts)}."
+    return f"Over training, the mean IA/K of single-embedding tables: {'; '.join(parts)}."
 
 
 def _fallen(rows: list[SpectrumRow]) -> str:
@@ -124,11 +120,11 @@ def _toy_words(looks: tuple[ToyLook, ...], dim: int) -> str:
 
 
 def regularizer_words(results: CollapseResults) -> str:
-    """What the regulariser does to IA / K and to test AUC, single-embedding at the largest common scale."""
+    """What the regulariser does to abundance and to test AUC, single-embedding at the largest common scale."""
     parts = [words for pair in regularized_pairs(results) if (words := _regularizer_words(results, *pair))]
     if not parts:
         return "No family has single-embedding trials both with and without the orthogonality regulariser."
-    return "; ".join(parts) + "."
+    return f"With the regulariser against without: {'; '.join(parts)}."
 
 
 def _regularizer_words(results: CollapseResults, base: str, label: str) -> str:
@@ -143,13 +139,21 @@ def _regularizer_words(results: CollapseResults, base: str, label: str) -> str:
         for column in ("ia_ratio_mean", "test_auc")
     )
     return (
-        f"At scale {scale:g}×, {label} against {base}: IA / K is {differs(abundance, 3)}, "
-        f"test AUC is {differs(auc, 4)} ({_both_seeds(auc)})"
+        f"{label} at scale {scale:g}×{_shown_words(results, base, label, scale)}, IA/K of tables is "
+        f"{differs(abundance, 3)}, test AUC is {differs(auc, 4)} ({_both_seeds(auc)})"
     )
 
 
+def _shown_words(results: CollapseResults, base: str, label: str, scale: float) -> str:
+    """IA of what fields show, with the regulariser and without; nothing where it was not measured on both."""
+    means = {row.family: row.ia_ratio_mean for row in shown(results) if (row.arm, row.scale) == ("SE", scale)}
+    if not {base, label} <= means.keys():
+        return ""
+    return f": IA of what fields show over its bound is {means[label]:.3f} against {means[base]:.3f} (first seed)"
+
+
 def families_words(results: CollapseResults) -> str:
-    """How AUC and IA / K of single-embedding move over scales, by family."""
+    """How AUC and IA/K of single-embedding move over scales, by family."""
     parts = [words for label in plain_labels(results) if (words := _family_words(results, label))]
     if not parts:
         return "No family has single-embedding trials at two scales."
@@ -166,7 +170,7 @@ def _family_words(results: CollapseResults, label: str) -> str:
         for column in ("test_auc", "ia_ratio_mean")
     )
     span = f"from {scales[0]:g}× to {scales[-1]:g}×"
-    return f"{label} {span}: test AUC {moves(auc, 4)}, IA / K {moves(abundance, 3)}"
+    return f"{label} {span}: test AUC {moves(auc, 4)}, IA/K {moves(abundance, 3)}"
 
 
 def moves(change: Difference, digits: int) -> str:

@@ -1,5 +1,7 @@
 """Figures of the collapse page: abundance over scales and along training, heat-maps, lines that compare labels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 
@@ -14,6 +16,7 @@ from dashboards.evidence_tables import (
     heat_map,
     looks_at,
     over_scales,
+    shown,
 )
 from dashboards.page import Control, ControlKind, Panel, plot_text
 from dashboards.style import (
@@ -186,6 +189,13 @@ def marginals_figure(table: HeatMap) -> go.Figure:
     return figure(traces, x_axis, titled("information abundance, mean"))
 
 
+def shown_panel(results: CollapseResults, labels: list[str]) -> Panel:
+    """Abundance of what single-embedding fields show to each other, a line per label."""
+    lines = over_scales((row for row in shown(results) if row.arm == "SE"), labels, "ia_ratio_mean")
+    drawn = comparison_figure(lines, titled("IA(Eᵢ→ⱼ) over its bound, mean", rangemode="tozero"), label_colors(labels))
+    return Panel("regularizer-shown", "IA of what fields show against scale: does it rise?", (), (drawn,))
+
+
 def comparison_figure(lines: list[Line], y_axis: dict[str, object], colors: dict[str, str]) -> go.Figure:
     """A line per label and arm against scale."""
     if not lines:
@@ -285,7 +295,7 @@ def _arm_color(arm: str) -> str:
     return BLUE if arm == "SE" else VERMILLION
 
 
-def _every(values: list[object]) -> int:
+def _every(values: Sequence[object]) -> int:
     """Ticks are this far apart."""
     return max(1, -(-len(values) // MOST_FIELD_TICKS))
 

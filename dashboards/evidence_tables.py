@@ -1,6 +1,8 @@
 """The tables behind the collapse page: lines over scales, paths along training, heat-maps and their marginals."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from scipy import stats
@@ -76,6 +78,26 @@ class HeatMap:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What the fields of one trial show to each other, in one number."""
+
+    trial_id: str
+    """The trial."""
+    family: str
+    """Family and settings."""
+    arm: str
+    """SE | ME."""
+    scale: float
+    """Scale of the trial."""
+    num_sets: int
+    """Embedding sets M."""
+    seed: int
+    """Seed of the trial."""
+    ia_ratio_mean: float
+    """IA(E_i^{->j}) over the most it can be, mean over pairs of fields and sets."""
+
+
+@dataclass(frozen=True)
 class Order:
     """Whether a marginal follows the order of IA(E_i)."""
 
@@ -85,10 +107,9 @@ class Order:
     """Whether it shows at level SURE over the fields."""
 
 
-def over_scales(trials: tuple[Trial, ...] | list[Look], labels: list[str], column: str) -> list[Line]:
-    """A line per label and arm that has a value; trials or looks, which have the same axes."""
-    keyed = [((row.family, row.arm), row) for row in trials if row.family in labels]
-    groups = grouped(keyed)
+def over_scales(rows: Iterable[Any], labels: list[str], column: str) -> list[Line]:
+    """A line per label and arm that has a value; rows are anything with a trial's axes."""
+    groups = grouped(((row.family, row.arm), row) for row in rows if row.family in labels)
     lines = [
         Line(label, arm, tuple(mean_points(groups.get((label, arm), []), "scale", column)))
         for label in labels
@@ -149,6 +170,23 @@ def heat_map(results: CollapseResults, choice: BlockChoice) -> HeatMap:
         own=tuple(own[field] for field in fields),
         values=tuple(tuple(values.get((i, j)) for j in fields) for i in fields),
     )
+
+
+def shown(results: CollapseResults) -> list[Shown]:
+    """One row per trial that has sub-embeddings."""
+    trials = grouped((row.trial_id, row) for row in results.sub_embeddings or ()).values()
+    return [
+        Shown(
+            trial_id=rows[0].trial_id,
+            family=rows[0].family,
+            arm=rows[0].arm,
+            scale=rows[0].scale,
+            num_sets=rows[0].num_sets,
+            seed=rows[0].seed,
+            ia_ratio_mean=float(np.mean([row.ia_ratio for row in rows])),
+        )
+        for rows in trials
+    ]
 
 
 def order(own: tuple[float, ...], marginal: list[float]) -> Order | None:

@@ -93,5 +93,6 @@ def _line(field: str, size: int, is_third: bool, group: list[ToyLook], push: Pus
 
 def _values(look: ToyLook, field: str, push: Push) -> np.ndarray:
     if push is Push.PRODUCT:
-        return _values(look, field, Push.ALPHA) * _values(look, field, Push.SPECTRUM)
+        product: np.ndarray = _values(look, field, Push.ALPHA) * _values(look, field, Push.SPECTRUM)
+        return product
     return np.array(getattr(look, f"{field}_{push.value}"))

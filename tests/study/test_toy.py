@@ -40,6 +40,8 @@ def test_only_what_is_new_is_run_and_what_is_not_wanted_goes(tmp_path: Path, mon
         (0, 30, 0),
         (0, 30, 30),
     ]
+    write_toy(tmp_path, [])
+    assert pq.read_table(tmp_path / "toy.parquet").num_rows == 0
 
 
 def test_runs_that_ended_before_an_interruption_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,8 @@ def write_toy(folder: Path, wanted: Sequence[ToySettings]) -> Path:
     path = folder / TOY_FILE
     known = _known(path)
     runs = {settings: known[settings] for settings in wanted if settings in known}
-    _write(path, runs)
+    if len(runs) < len(known):
+        _write(path, runs)
     for settings in wanted:
         if settings not in runs:
             runs[settings] = [_row(settings, look) for look in run_toy(settings)]

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from dashboards.collapse_results import CollapseResults, load_collapse
+from recscale.study.results import TRIALS_SCHEMA
 
 HOSTILE = "<script>alert(1)</script></script>"
 FIELDS = (("C1", 3), (HOSTILE, 12), ("C3", 60), ("C4", 400), ("C5", 2500))
@@ -49,14 +50,21 @@ def _auc(cell: dict[str, Any], step: int) -> float:
 
 
 def _trial(cell: dict[str, Any]) -> dict[str, Any]:
-    return cell | {
-        "status": "finished",
-        "embed_dim": int(10 * cell["scale"] / cell["num_sets"]),
-        "test_auc": _auc(cell, STEPS[-1]),
-        "valid_auc": _auc(cell, STEPS[-1]),
-        "ia_ratio_mean": _ratio(cell, STEPS[-1]),
-        "error": None,
-    }
+    """Every column that a study writes; none of the numbers is alike in two trials, as real ones are not."""
+    numbers = {field.name for field in TRIALS_SCHEMA if field.type in (pa.float64(), pa.int64())} - cell.keys()
+    distinct = float(int.from_bytes(cell["trial_id"].encode(), "little") % 997)
+    return (
+        dict.fromkeys(sorted(numbers), distinct)
+        | cell
+        | {
+            "status": "finished",
+            "embed_dim": int(10 * cell["scale"] / cell["num_sets"]),
+            "test_auc": _auc(cell, STEPS[-1]),
+            "valid_auc": _auc(cell, STEPS[-1]),
+            "ia_ratio_mean": _ratio(cell, STEPS[-1]),
+            "error": None,
+        }
+    )
 
 
 def _looks(cell: dict[str, Any]) -> list[dict[str, Any]]:
@@ -98,6 +106,7 @@ def _sub_embeddings(cell: dict[str, Any]) -> list[dict[str, Any]]:
         {name: cell[name] for name in AXES}
         | {"set_index": index, "field": field, "toward": toward, "vocabulary_size": size, "dim": 10}
         | {"information_abundance": 1.0 + i + 0.1 * (j % 2) + 0.5 * index, "table_information_abundance": 2.0 + i}
+        | {"ia_ratio": 0.1 + 0.01 * i + 0.05 * (cell["penalty"] != "none")}
         for index in range(cell["num_sets"])
         for (i, (field, size)), (j, (toward, _)) in product(enumerate(FIELDS), enumerate(FIELDS))
         if cell["family"] != "dnn" and (i != j or cell["family"] != HOSTILE)

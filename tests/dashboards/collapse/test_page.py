@@ -50,6 +50,7 @@ def test_every_figure_has_its_place_in_the_order_of_the_paper(collapse):
         *(f"{kind}-{place}" for kind in ("trained", "training") for place in range(4)),
     ]
     expected += ["fields", "heat", "marginals", "toy", "toy-alpha", "toy-spectrum", "toy-product", "toy-energy"]
+    expected.append("regularizer-shown")
     expected += ["regularizer-ia", "regularizer-auc", "regularizer-path", "losses", "families-ia", "families-auc"]
     page = page_html(report_page(collapse))
     assert re.findall('class="plot" id="([^"]+)"', page) == expected
@@ -64,7 +65,7 @@ def test_missing_tables_are_said_in_a_sentence(collapse):
         "spectra.parquet has not",
         "training.parquet has no",
         "No single-embedding trial has sub-",
-        "toy.parquet has not",
+        "No toy run is stored",
     ):
         assert sentence in bare
     assert bare.count('<p class="found">') == 6

@@ -17,6 +17,7 @@ from dashboards.evidence_tables import (
     order,
     over_scales,
     path,
+    shown,
 )
 from dashboards.toy_tables import Push, dims, push_lines, toy_curves
 from recscale.errors import DataError
@@ -137,6 +138,15 @@ def test_marginals_leave_out_pairs_that_show_nothing(collapse):
     assert [row[i] for i, row in enumerate(table.values)] == [None] * 5
     values_NN = np.array(table.values, dtype=float)
     np.testing.assert_allclose(table.along_j(), [np.mean([v for v in column if v == v]) for column in values_NN.T])
+
+
+def test_what_fields_show_is_one_number_per_trial(collapse, raw):
+    rows = shown(collapse)
+    assert len(rows) == len({r["trial_id"] for r in raw("sub_embeddings")})
+    multi = next(row for row in rows if (row.family, row.arm) == ("dcnv2", "ME"))
+    mine = [r["ia_ratio"] for r in raw("sub_embeddings") if r["trial_id"] == multi.trial_id]
+    assert len(mine) == 2 * 25
+    assert multi.ia_ratio_mean == pytest.approx(np.mean(mine))
 
 
 def test_order_is_spearmans_and_undefined_without_two_values():

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from dashboards.collapse_results import CollapseResults
@@ -26,8 +27,10 @@ def with_trials(results: CollapseResults, change) -> CollapseResults:
 
 
 def test_spectra(collapse):
-    """exp(-4k/20) is below a tenth from k = 12 on: 8 of 20 values in fields with ids enough, none in small ones."""
-    assert "dcnv2 40% (before training 0%, scale 2×)" in spectra_words(collapse)
+    """Values are exp(-4k/20), of which fields of 3, 12 and 60 or more ids have 3, 12 and 20: medians at 1, 5.5, 9.5."""
+    medians = [np.exp(-0.2), *[np.mean(np.exp([-0.2 * k, -0.2 * (k + 1)])) for k in (5, 9, 9, 9)]]
+    start = np.mean(np.exp([-0.09, -0.1]))
+    assert f"dcnv2 {np.median(medians):.0%} (before training {start:.0%}, scale 2×)" in spectra_words(collapse)
 
 
 def test_trained_against_random(collapse):
@@ -58,16 +61,19 @@ def test_toy(collapse):
 
 def test_regularizer(collapse):
     words = regularizer_words(collapse)
-    assert words.startswith("At scale 2×, dcnv2 + orthogonality against dcnv2:")
-    assert "IA / K is higher, 0.601 against 0.501" in words
+    assert words.startswith("With the regulariser against without: dcnv2 + orthogonality at scale 2×:")
+    assert "2×: IA of what fields show over its bound is 0.170 against 0.120 (first seed), IA/K of tables is" in words
+    assert "IA/K of tables is higher, 0.601 against 0.501" in words
     assert "test AUC is 0.7402 against 0.7402, within seed noise (2 seeds each)" in words
+    unseen = regularizer_words(replace(collapse, sub_embeddings=None))
+    assert unseen.startswith("With the regulariser against without: dcnv2 + orthogonality at scale 2×, IA/K of tables")
     plain = with_trials(collapse, lambda trial: replace(trial, family=trial.family.split(" ")[0]))
     assert "No family has single-embedding trials both with and without" in regularizer_words(plain)
 
 
 def test_families(collapse):
     words = families_words(collapse)
-    assert "dcnv2 from 1× to 2×: test AUC rises from 0.7202 to 0.7402, IA / K falls from 0.551 to 0.501" in words
+    assert "dcnv2 from 1× to 2×: test AUC rises from 0.7202 to 0.7402, IA/K falls from 0.551 to 0.501" in words
     assert "dnn from 1× to 2×: test AUC falls from 0.6902 to 0.6802" in words
     assert "+ orthogonality" not in words
 
