@@ -44,6 +44,7 @@ def main() -> None:
     """Prints a row per family and penalty that the family admits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--families", nargs="+", default=["dnn", "nfwfm", "dcnv2"])
+    parser.add_argument("--penalties", nargs="+", type=Penalty, default=PENALTIES)
     parser.add_argument("--repeats", type=int, default=5, help="medians that are taken")
     parser.add_argument("--steps", type=int, default=12, help="pairs of steps in each median")
     options = parser.parse_args()
@@ -52,13 +53,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         dataset = _zipf_dataset(Path(folder) / "zipf")
         for family in options.families:
-            for penalty in PENALTIES:
+            for penalty in options.penalties:
                 try:
                     share = measure(dataset, family, penalty, options.repeats, options.steps)
                 except ConfigError:
                     continue
                 row = (median(share.shares), min(share.shares), max(share.shares))
-                print(f"{family:10} {penalty:20} {share.step:8.0f} " + " ".join(f"{part:7.1%}" for part in row))
+                print(
+                    f"{family:10} {penalty:20} {share.step:8.0f} " + " ".join(f"{part:7.1%}" for part in row),
+                    flush=True,
+                )
 
 
 def measure(dataset: Dataset, family: str, penalty: Penalty, repeats: int, steps: int) -> Share:

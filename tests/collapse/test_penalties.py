@@ -89,7 +89,7 @@ def test_a_table_of_zeros_is_like_no_other_and_one_that_is_not_finite_is_not_hid
     assert not torch.isfinite(subspace_similarity(broken))
 
 
-SIZES = (30, 4, 6, 100)
+SIZES = (30, 4, 12, 100)
 RANKS = torch.tensor([6, 4, 6, 6])
 
 
@@ -100,7 +100,7 @@ def _by_svd(table: torch.Tensor) -> torch.Tensor:
 
 
 def test_flattening_in_closed_form_is_autograd_through_an_svd() -> None:
-    table = (_random(sum(SIZES), 6) * torch.tensor([1, 0.5, 0.1, 2, 0.05, 0.3], dtype=torch.float64)).requires_grad_()
+    table = (_random(sum(SIZES), 6) * torch.tensor([1, 0.5, 0.1, 2, 0.2, 0.3], dtype=torch.float64)).requires_grad_()
     expected = _by_svd(table)
     expected.backward()
     found = spectrum_flattening(table_grams(table.detach(), SIZES), RANKS)
@@ -120,4 +120,16 @@ def test_grams_of_large_tables_are_summed_over_chunks() -> None:
     table = torch.randn(200_000, 6, generator=torch.Generator().manual_seed(0))
     exact = table.double().numpy()
     expected = np.stack([exact[:150_000].T @ exact[:150_000], exact[150_000:].T @ exact[150_000:]])
-    np.testing.assert_allclose(table_grams(table, (150_000, 50_000)).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(table_grams(table.double(), (150_000, 50_000)).numpy(), expected, rtol=1e-12, atol=1e-8)
+    rounded = table_grams(table, (150_000, 50_000))
+    assert rounded.dtype is torch.float64
+    assert np.abs(rounded.numpy() - expected).max() < 1e-6 * expected.max()
+
+
+def test_a_direction_of_a_hundredth_is_pushed_as_in_float64_though_the_table_is_float32() -> None:
+    exact = _random(20_000, 6) * torch.tensor([1, 0.5, 0.1, 2, 0.02, 0.3], dtype=torch.float64)
+    pushes = [
+        table @ spectrum_flattening(table_grams(table, (20_000,)), torch.tensor([6])).factor_NKK[0].to(table.dtype)
+        for table in (exact, exact.float())
+    ]
+    torch.testing.assert_close(pushes[1].double(), pushes[0], rtol=0, atol=2e-3 * pushes[0].abs().max().item())

@@ -14,12 +14,14 @@ from torch import Tensor
 SUBSPACE_RIDGE = 1e-4
 """Added to every eigenvalue of a set's Gram matrix, as a share of their mean: a direction whose singular value is
 below 1 % of the root mean square hardly counts as spanned, and float32 can whiten the rest."""
-SMALLEST_SINGULAR_VALUE = 1e-4
-"""As a share of the largest: below it the push on a direction fades, for float32 does not know its left vector."""
+SUBSPACE_ROWS_PER_DIM = 32
+"""Rows of a batch that are enough: unrelated spaces of K dimensions among B rows are similar by K / B, here 3 %."""
+SMALLEST_SINGULAR_VALUE = 1e-3
+"""As a share of the largest: below it the push on a direction fades, for products in float32 do not resolve it."""
 TINY = 1e-14
 """Keeps a table of zeros, whose similarity to any other is 0, from dividing by it."""
-GRAM_ENTRIES = 2**19
-"""Entries of a table converted to float64 at a time."""
+GRAM_ENTRIES = 2**15
+"""Entries of a table that are multiplied at a time, in float32: they stay in cache, and the sum is in float64."""
 
 
 def orthogonality(blocks_MNNJK: Tensor, lambda_MNN: Tensor) -> Tensor:
@@ -47,14 +49,16 @@ def pattern_spread(patterns_MNN: Tensor) -> Tensor:
 def subspace_similarity(emb_MBNK: Tensor) -> Tensor:
     """Mean over fields and pairs of sets of the similarity of the sets' column spaces in a batch, from 0 to 1.
 
-    The column space of set m is that of X_m [B, K], with the projector P_m = X_m (X_m^T X_m + r I)^-1 X_m^T, r by
-    SUBSPACE_RIDGE. The similarity is tr(P_m P_n) / (||P_m||_F ||P_n||_F): where all K directions are spanned, that is
-    ||U_m^T U_n||_F^2 / K, the mean squared cosine of the principal angles. (The mean cosine itself, by which set
-    diversity is measured, has no derivative where two angles are equal; the squares fall and rise with it.)
+    The column space of set m is that of X_m [B, K], the first SUBSPACE_ROWS_PER_DIM * K rows of the batch, with the
+    projector P_m = X_m (X_m^T X_m + r I)^-1 X_m^T, r by SUBSPACE_RIDGE. The similarity is tr(P_m P_n) / (||P_m||_F
+    ||P_n||_F): where all K directions are spanned, that is ||U_m^T U_n||_F^2 / K, the mean squared cosine of the
+    principal angles. (The mean cosine itself, by which set diversity is measured, has no derivative where two angles
+    are equal; the squares fall and rise with it.)
     tr(P_m P_n) = ||L_m^-1 G_mn L_n^-T||_F^2 with G_mn = X_m^T X_n and L_m L_m^T = G_mm + r I: nothing of size B x B.
     """
     sets, _, _, dim = emb_MBNK.shape
-    gram_NPP: Tensor = _FieldGrams.apply(emb_MBNK)  # type: ignore[no-untyped-call]
+    sample_MBNK = _exact(emb_MBNK[:, : SUBSPACE_ROWS_PER_DIM * dim])
+    gram_NPP: Tensor = _FieldGrams.apply(sample_MBNK)  # type: ignore[no-untyped-call]
     gram_NMMKK = gram_NPP.view(-1, sets, dim, sets, dim).transpose(2, 3)
     own_NMKK = gram_NMMKK.diagonal(dim1=1, dim2=2).movedim(3, 1)
     ridge_NM = SUBSPACE_RIDGE * own_NMKK.diagonal(dim1=2, dim2=3).mean(2) + TINY
@@ -75,7 +79,7 @@ class _FieldGrams(torch.autograd.Function):
     """Gram matrices gram_NPP of every field's vectors, all sets side by side.
 
     What autograd would do with one product less, since both factors are the same: dX = X (dG + dG^T). It takes two
-    thirds of the time on a CPU, and the Gram matrices are what subspace similarity spends its time on.
+    thirds of the time on a CPU.
     """
 
     @staticmethod
@@ -123,10 +127,15 @@ def spectrum_flattening(gram_NKK: Tensor, rank_N: Tensor) -> Flattening:
 
 
 def table_grams(weight_VK: Tensor, vocabulary_sizes: Sequence[int]) -> Tensor:
-    """Gram matrices gram_NKK of every field's rows in float64: float32 would lose small singular values."""
+    """Gram matrices gram_NKK of every field's rows, in float64."""
     chunk_rows = max(1, GRAM_ENTRIES // weight_VK.shape[1])
     grams = []
     for table_DK in torch.split(weight_VK, list(vocabulary_sizes)):
-        chunks = [chunk_CK.double() for chunk_CK in torch.split(table_DK, chunk_rows)]
-        grams.append(torch.stack([chunk_CK.mT @ chunk_CK for chunk_CK in chunks]).sum(0))
+        chunks = map(_exact, torch.split(table_DK, chunk_rows))
+        grams.append(torch.stack([chunk_CK.mT @ chunk_CK for chunk_CK in chunks]).sum(0, dtype=torch.float64))
     return torch.stack(grams)
+
+
+def _exact(values: Tensor) -> Tensor:
+    """Float64 on an accelerator, where products of float32 may be in TF32; the values themselves on a CPU."""
+    return values if values.is_cpu else values.double()
