@@ -1,14 +1,14 @@
 """The search of one cell: what Optuna is told and proposes, what a cut-off sample goes on to, and every ending."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from recscale.cluster import tuning
 from recscale.cluster.shares import ClusterInfo, Share
-from recscale.cluster.tuning import SampleJob, SampleRuns, search_cell, train_sample
+from recscale.cluster.tuning import Recorder, SampleJob, SampleRuns, search_cell, train_sample
 from recscale.data.reader import Dataset
 from recscale.records import ModelSpec, TrainSpec, TrialSpec
 from recscale.study.ledger import Ending, Ledger
@@ -74,6 +74,35 @@ def test_a_setting_with_one_value_is_not_proposed_but_trained_with(tmp_path: Pat
     job = SampleJob(ledger.cell.spec, ledger.first_point(), "/data", str(tmp_path), Share())
     spec = job.spec_of({"learning_rate": 3e-3, "dropout": 0.1})
     assert untuned_point(spec) == SearchPoint(3e-3, 0.0, 0.1)
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What the recorder reads of Tune's trial."""
+
+    trial_id: str
+    config: dict[str, float]
+    error_file: Path
+    last_result: dict[str, object] = field(default_factory=dict)
+
+
+def test_samples_are_numbered_as_proposed_and_may_die_before_they_begin(tmp_path: Path) -> None:
+    ledger = _ledger(tmp_path, SearchOptions(samples=3))
+    error_file = tmp_path / "error.txt"
+    error_file.write_text("Failure # 1\nthe process died\n")
+    trials = [_Trial(name, {**VALUES, "dropout": 0.1 * place}, error_file) for place, name in enumerate("abc")]
+    told = {"ending": "running", "valid_auc": 0.7, "epochs": 1.0, "time_total_s": 2.0, "error": None}
+    trials[2].last_result.update(told)
+    with Progress({ledger.sample_id(number): 1.0 for number in range(3)}, 0, 2, unit="sample") as progress:
+        recorder = Recorder(ledger, progress)
+        recorder.on_trial_start(0, trials, trials[2])
+        recorder.on_trial_error(0, trials, trials[1])
+        recorder.on_trial_complete(0, trials, trials[2])
+    samples = ledger.samples()
+    assert [sample.point.dropout for sample in samples] == [0.0, 0.1, 0.2]
+    assert [sample.ending for sample in samples] == [Ending.RUNNING, Ending.FAILED, Ending.STOPPED]
+    assert samples[1].error == "Failure # 1\nthe process died"
+    assert ledger.missing() == (0, 1)
 
 
 class _Cut(BaseException):

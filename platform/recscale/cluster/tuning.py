@@ -136,19 +136,15 @@ class Recorder(tune.Callback):
         return {}
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A sample begins, or begins again after its process died; samples are numbered as Optuna proposed them."""
-        for each in trials:
-            if each.trial_id not in self._samples:
-                point = replace(self._ledger.first_point(), **each.config)
-                self._samples[each.trial_id] = self._ledger.start(point)
-        self._progress.started(self._ledger.sample_id(self._samples[trial.trial_id].number))
+        """A sample begins, or begins again after its process died."""
+        self._progress.started(self._ledger.sample_id(self._sample(trials, trial).number))
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A sample came to its end, or the scheduler stopped it: then its last report says that it still ran."""
         told = trial.last_result
         ending = Ending(told["ending"])
         self._end(
-            trial,
+            self._sample(trials, trial),
             ending=Ending.STOPPED if ending is Ending.RUNNING else ending,
             valid_auc=None if ending is Ending.DIVERGED else told[VALID_AUC],
             epochs=told["epochs"],
@@ -157,11 +153,21 @@ class Recorder(tune.Callback):
         )
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A sample's process died too often, or something unforeseen was raised."""
-        self._end(trial, ending=Ending.FAILED, error=str(trial.get_error()))
+        """A sample's process died too often, perhaps before it began, or something unforeseen was raised."""
+        # Trial.get_error looks into the storage, to which Tune copies this file only later.
+        error = Path(trial.error_file).read_text() if trial.error_file else "it died before Ray could say why"
+        self._end(self._sample(trials, trial), ending=Ending.FAILED, error=error.strip())
 
-    def _end(self, trial: Trial, **outcome: Any) -> None:
-        sample = replace(self._samples[trial.trial_id], **outcome)
+    def _sample(self, trials: list[Trial], trial: Trial) -> Sample:
+        """The sample of one of Tune's trials; samples are numbered as Optuna proposed them, whichever begins first."""
+        for each in trials:
+            if each.trial_id not in self._samples:
+                point = replace(self._ledger.first_point(), **each.config)
+                self._samples[each.trial_id] = self._ledger.start(point)
+        return self._samples[trial.trial_id]
+
+    def _end(self, running: Sample, **outcome: Any) -> None:
+        sample = replace(running, **outcome)
         self._ledger.write(sample)
         failed = sample.error if sample.ending is Ending.FAILED else None
         self._progress.ended(self._ledger.sample_id(sample.number), failed)
