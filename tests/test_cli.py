@@ -1,5 +1,6 @@
 """The command line, as a user types it: output, one-line errors, exit status."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -77,6 +78,23 @@ def test_inspect_names_the_shard_that_was_changed(
     assert err.count("\n") == 1
 
 
+def test_fit_writes_parameters_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [(size, 0.4 + 2 * size**-0.5 + 1e-4 * (-1) ** size) for size in range(1, 31)]
+    (tmp_path / "sizes.csv").write_text("size,loss\n" + "".join(f"{size},{loss}\n" for size, loss in rows))
+    columns = ("--law", "power_law", "--x", "size", "--y", "loss")
+    options = ("--loss", "huber", "--delta", "1e-3", "--bootstrap", "200", "--json", str(tmp_path / "fit.json"))
+    status, out, err = _run(capsys, "fit", str(tmp_path / "sizes.csv"), *columns, *options)
+    assert (status, err) == (0, "")
+    found = json.loads((tmp_path / "fit.json").read_text())
+    assert found["converged"]
+    assert (found["rows"], found["loss"], found["delta"], found["bootstrap"]) == (30, "huber", 1e-3, 200)
+    for name, value in (("floor", 0.4), ("amplitude", 2.0), ("exponent", 0.5)):
+        item = found["parameters"][name]
+        assert item["low"] < value < item["high"]
+        assert item["value"] == pytest.approx(value, rel=1e-2)
+        assert f"{name} = {item['value']:.6g}" in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -91,6 +109,11 @@ def test_inspect_names_the_shard_that_was_changed(
         (("reproduce", "table1", "--data", "absent"), "absent is not a prepared dataset"),
         (("reproduce", "table1", "--data", "absent", "--families", "fm"), "Table 1 has no family 'fm'"),
         (("reproduce", "table1", "--data", "absent", "--scales", "5"), "Table 1 has no scale 5"),
+        (("seeds-needed", "absent", "--effect", "2e-4"), "no study 'absent'"),
+        (("fit", "clicks.csv", "--law", "bent", "--x", "clicked", "--y", "clicked"), "no law is called 'bent'"),
+        (("fit", "clicks.csv", "--law", "constant", "--x", "absent", "--y", "clicked"), "no column 'absent'"),
+        (("fit", "clicks.csv", "--law", "constant", "--x", "user", "--y", "clicked"), "column 'user' holds 'u0'"),
+        (("fit", "absent.csv", "--law", "constant", "--x", "a", "--y", "b"), "there is no file absent.csv"),
     ],
 )
 def test_bad_input_is_one_line_and_status_1(

@@ -87,3 +87,24 @@ def test_no_more_trials_than_parameters_are_refused():
     x, y = np.array([1.0, 2.0, 4.0]), np.array([0.5, 0.45, 0.43])
     with pytest.raises(ConfigError, match="3 trials cannot bound the 3 parameters of power_law"):
         bootstrap(fit(POWER_LAW, x, y), x, y, GRID)
+
+
+@pytest.mark.parametrize(("between", "sizes"), [(0.0, 6), (3e-3, 6), (0.0, 30), (3e-3, 30)])
+def test_noise_of_sizes_beside_that_of_seeds_is_covered_and_none_is_counted_twice(between, sizes):
+    rng = np.random.default_rng(7)
+    x = np.repeat(np.geomspace(1, 32, sizes), 3)
+    hits = []
+    for _ in range(150):
+        y = 0.8 + np.repeat(rng.normal(0, between, sizes), 3) + rng.normal(0, 1e-3, x.size)
+        found = bootstrap(fit(CONSTANT, x, y), x, y, GRID, replicates=200)
+        hits.append(found.low[0] <= 0.8 <= found.high[0])
+    assert 0.83 <= np.mean(hits) <= 0.965
+
+
+def test_a_new_run_scatters_by_what_seeds_do_and_by_what_sizes_do():
+    rng = np.random.default_rng(8)
+    x = np.repeat(np.geomspace(1, 32, 6), 50)
+    for between in (0.0, 5e-3):
+        y = 0.8 + np.repeat(rng.normal(0, between, 6), 50) + rng.normal(0, 1e-3, x.size)
+        found = bootstrap(fit(CONSTANT, x, y), x, y, GRID, replicates=4000)
+        assert (found.run_high[0] - found.run_low[0] > 5e-3) == (between > 0)

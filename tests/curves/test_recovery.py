@@ -1,6 +1,7 @@
 """Every law recovered from simulated trials with known truth: estimates centred on it, intervals that cover it.
 
-The whole proof (200 simulations per law) is slow; the suite runs a small one with wider margins.
+The whole proof (200 simulations per law) is slow; the suite runs it for the quickest laws, and one
+simulation of the others.
 """
 
 from dataclasses import dataclass
@@ -87,32 +88,32 @@ def by_name(case: Case) -> str:
     return case.law.name
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", CASES, ids=by_name)
-def test_ninety_percent_intervals_cover_the_truth_in_two_hundred_simulations(case):
+def check_coverage(case: Case) -> None:
     found = recover(case, 200)
     assert (np.abs(found.bias) < 0.35).all(), found
     for share in (*found.parameters, *found.mean, found.runs.mean()):
         assert 0.85 <= share <= 0.95, found
 
 
-@pytest.mark.parametrize("case", CASES[:-2], ids=by_name)
-def test_laws_are_recovered_in_a_few_simulations(case):
-    found = recover(case, 24)
-    assert (np.abs(found.bias) < 0.8).all(), found
-    for share in (found.parameters, found.mean, found.runs):
-        assert 0.75 <= share.mean() <= 0.98, found
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES[2:], ids=by_name)
+def test_ninety_percent_intervals_cover_the_truth_in_two_hundred_simulations(case):
+    check_coverage(case)
 
 
-@pytest.mark.parametrize("case", CASES[-2:], ids=by_name)
-def test_laws_of_several_shapes_are_recovered_from_one_simulation(case):
-    truth = np.array(case.truth)
-    exact = fit(case.law, case.x, case.law.mean(truth, case.x))
+@pytest.mark.parametrize("case", CASES[:2], ids=by_name)
+def test_intervals_of_the_quickest_laws_cover_the_truth_as_often(case):
+    check_coverage(case)
+
+
+@pytest.mark.parametrize("case", CASES[2:], ids=by_name)
+def test_laws_are_recovered_from_one_simulation(case):
+    truth, x = np.array(case.truth), np.atleast_2d(case.x)
+    mean_S = case.law.mean(truth, x)
+    exact = fit(case.law, x, mean_S)
     np.testing.assert_allclose(exact.parameters, truth, rtol=1e-5)
     assert exact.converged
-    noise_S = np.random.default_rng(0).normal(0, case.noise / 5, np.atleast_2d(case.x).shape[1])
-    noisy = case.law.mean(truth, case.x) + noise_S
-    fitted = fit(case.law, case.x, noisy)
+    noisy = mean_S + np.random.default_rng(0).normal(0, case.noise / 5, mean_S.size)
+    fitted = fit(case.law, x, noisy)
     np.testing.assert_allclose(fitted.parameters, truth, rtol=0.1)
-    rss = ((noisy - case.law.mean(truth, case.x)) ** 2).sum()
-    assert fitted.rss <= rss
+    assert fitted.rss <= ((noisy - mean_S) ** 2).sum()

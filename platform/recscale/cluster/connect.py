@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import site
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,11 +39,25 @@ def connect(num_cpus: int | None = None) -> Iterator[ClusterInfo]:
         yield _describe(started_here=False, dashboard="")
         return
     address = named_cluster()
-    dashboard = _join(address, num_cpus) if address else _start(num_cpus)
+    with _own_sigterm():
+        dashboard = _join(address, num_cpus) if address else _start(num_cpus)
     try:
         yield _describe(started_here=address is None, dashboard=dashboard)
     finally:
         ray.shutdown()
+
+
+@contextmanager
+def _own_sigterm() -> Iterator[None]:
+    """Puts the process's own handler of SIGTERM back: Ray's would abort the driver before its `finally` blocks."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def _start(num_cpus: int | None) -> str:

@@ -2,9 +2,10 @@
 
 Legend: R replicates, S trials, U distinct sizes (positions), G grid positions, V variables, K parameters.
 
-With many sizes (MANY_SIZES per parameter) they are resampled themselves, and within each the seeds. Residuals are
-smaller than the noise by sqrt((U - K) / U), so that they are first stretched by its inverse and by Student's ratio
-(below); the fit stays where it is.
+With many sizes (MANY_SIZES, and SIZES_PER_PARAMETER) they are resampled themselves, each with all its seeds: a size's
+trials hold the noise of seeds already, and drawing them once more would count it twice (Davison and Hinkley 1997,
+section 3.8). Residuals are smaller than the noise by sqrt((U - K) / U), so that they are first stretched by its inverse
+and by Student's ratio (below); the fit stays where it is.
 
 With few sizes neither can be resampled as it is: two or three seeds have the variance of the divisor n instead of
 n - 1, and four sizes drawn from four leave too few for a law. Then a replicate is the fitted law, plus a deviation per
@@ -27,8 +28,10 @@ from recscale.curves.laws import Array, Law
 from recscale.curves.losses import LossKind, Space
 from recscale.errors import ConfigError
 
-MANY_SIZES = 5
-"""Distinct sizes per parameter from which sizes are resampled."""
+MANY_SIZES = 20
+"""Distinct sizes from which sizes are resampled."""
+SIZES_PER_PARAMETER = 5
+"""Distinct sizes per parameter that this needs as well."""
 LACK_OF_FIT_LEVEL = 0.05
 """Sizes deviate from the law where the F test's p value is below this."""
 
@@ -112,7 +115,7 @@ def resample(
     x_VS = np.atleast_2d(x)
     x_VU, position_S = np.unique(x_VS, axis=1, return_inverse=True)
     rng = np.random.default_rng(seed)
-    if x_VU.shape[1] >= MANY_SIZES * len(fitted.parameters):
+    if x_VU.shape[1] >= max(MANY_SIZES, SIZES_PER_PARAMETER * len(fitted.parameters)):
         stretch = _stretch(x_VU.shape[1], len(fitted.parameters), level)
         return _resampled_sizes(fitted, x_VS, y_S, position_S, stretch, replicates, rng)
     noise = _noise(fitted, x_VU, position_S, y_S, level)
@@ -144,13 +147,9 @@ def _resampled_sizes(
     replicates: int,
     rng: np.random.Generator,
 ) -> Replicates:
-    """Sizes drawn with replacement, and in each of them its seeds, as numbers of times that a trial counts."""
-    counts_U = np.bincount(position_S)
-    sizes_RU = rng.multinomial(len(counts_U), np.full(len(counts_U), 1 / len(counts_U)), size=replicates)
-    weights_RS = np.empty((replicates, len(y_S)))
-    for size, count in enumerate(counts_U):
-        drawn = rng.multinomial(sizes_RU[:, size] * count, np.full(count, 1 / count))
-        weights_RS[:, position_S == size] = drawn
+    """Sizes drawn with replacement, as numbers of times that each of their trials counts."""
+    sizes = int(position_S.max()) + 1
+    weights_RS = rng.multinomial(sizes, np.full(sizes, 1 / sizes), size=replicates)[:, position_S].astype(np.float64)
     centre_S = _forward(fitted, fitted.law.mean(np.array(fitted.parameters), x_VS))
     residual_S = stretch * (_forward(fitted, y_S) - centre_S)
     loss = replace(fitted.loss, delta=stretch * fitted.loss.delta)

@@ -79,10 +79,11 @@ def fit_table(
         )
     *x_VS, y_S = _read_columns(path, (*columns, y_column))
     x = np.stack(x_VS)
-    lack = lack_of(law, np.unique(x, axis=1).shape[1], y_S.size)
-    if lack:
+    distinct, needed = np.unique(x, axis=1).shape[1], len(law.parameter_names)
+    if lack_of(law, distinct, y_S.size):
         raise DataError(
-            f"{path}: too little for {law.name}: {lack.replace('scales', 'rows').replace('trials', 'rows')}"
+            f"{path} has {y_S.size} rows at {distinct} distinct positions, too few for the {needed} parameters of "
+            f"{law.name}; expected at least {needed + 3} rows at {needed + 1} positions: add rows or take a simpler law"
         )
     fitted = fit(law, x, y_S, None, loss)
     ends = None
