@@ -2,6 +2,7 @@
 
 import json
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -133,3 +134,8 @@ def test_what_cannot_be_joined_or_started_is_refused_at_once(address: str, num_c
     )
     assert ConfigError.__name__ in driver.stderr
     assert re.search(message, driver.stderr)
+
+
+def test_the_process_keeps_its_own_handler_of_sigterm(embedded_cluster: ClusterInfo) -> None:
+    """Ray's own aborts a driver before its `finally` blocks; `ray job stop` would lose what they save."""
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
