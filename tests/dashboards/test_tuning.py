@@ -128,7 +128,7 @@ def _curves(rows: list[Row]) -> list[Curve]:
             arm=arm,
             metric=metric,
             replicates=100,
-        )
+        ).curve
         for family in FAMILIES
         for group in Tuning
         for arm in ("SE", "ME")
