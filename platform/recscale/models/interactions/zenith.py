@@ -2,8 +2,8 @@
 (Zhang et al. 2026, arXiv 2601.21285).
 
 The base model, not Zenith++: neither its attention per token and head nor its sparse experts are built.
-Legend: M embedding sets, B batch, N fields, K embedding dimension per set, T tokens, D columns of a token, R = M*B,
-X columns of a wider map, Y = B*T, H hidden.
+Legend: M embedding sets, B batch, N fields, K embedding dimension per set, T tokens, I inputs of a token, D its
+columns, R = M*B, Y = B*T, X columns of a wider map, H hidden.
 """
 
 import torch
@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from recscale.models.families import Family, Interaction
 from recscale.models.layers import MLPHead, SetLayerNorm, SetProjection, linear_parameter
-from recscale.models.tokens import FieldTokens, TokenLinear, TokenMatrix, mix_tokens, round_up
+from recscale.models.tokens import FieldTokens, TokenMatrix, mix_tokens, round_up
 from recscale.records import ModelSpec
 
 EXPANSION = 2
@@ -20,12 +20,16 @@ EXPANSION = 2
 
 
 class TokenMLP(nn.Module):
-    """Two affine maps per token with SiLU between, as wide as the output."""
+    """Two linear maps per token with SiLU between, as wide as the output.
+
+    Without biases: beside young, small embeddings they would make every row's tokens the same, and the batch norm of
+    the projection would blow up the little that differs.
+    """
 
     def __init__(self, num_sets: int, tokens: int, inputs: int, width: int) -> None:
         super().__init__()
-        self.inner = TokenLinear(num_sets, tokens, inputs, width)
-        self.outer = TokenLinear(num_sets, tokens, width, width)
+        self.inner = TokenMatrix(num_sets, tokens, inputs, width)
+        self.outer = TokenMatrix(num_sets, tokens, width, width)
 
     def forward(self, x_MTBI: Tensor) -> Tensor:
         """y_MTBD."""
@@ -36,8 +40,8 @@ class TokenMLP(nn.Module):
 class PrimeTokens(nn.Module):
     """Groups of whole fields, each through an MLP of its own (the source's prime tokenization), then normalised.
 
-    A token is as wide as what it reads, rounded up to T parts. The normalisation is ours: the first fusion, too, cubes
-    tokens of a known size, whatever the size of the embeddings.
+    A token is as wide as what it reads, rounded up to T parts. The normalisation is ours: with it the first fusion
+    cubes tokens of a bounded size, too, however large the embeddings grow.
     """
 
     def __init__(self, spec: ModelSpec, num_fields: int) -> None:
