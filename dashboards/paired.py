@@ -12,8 +12,8 @@ LEVEL = 0.1
 """Corrected p values up to this are called a difference: the level of the page's intervals."""
 OPENING = (
     "Seed by seed, both arms score the same test rows: DeLong's test for AUC, a bootstrap of rows for log loss. The "
-    "interval holds the noise between seeds and that of the finite test set; p is corrected by Holm over all rows of a "
-    "metric."
+    "interval holds the noise between seeds, pooled over the family's cells, and that of the finite test set; p is "
+    "corrected by Holm over all rows of a metric."
 )
 COLUMNS = (
     ("family", "text"),

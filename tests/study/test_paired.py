@@ -54,6 +54,8 @@ def test_every_family_and_scale_with_both_arms_is_compared(study: Study, predict
         assert row["low"] < row["value"] < row["high"]
         if row["family"] == "dcnv2":
             assert row["p_better"] > 0.9
+        alike = [other["seed_std"] for other in rows if all(other[key] == row[key] for key in ("family", "metric"))]
+        assert row["pooled_seed_std"] ** 2 == pytest.approx(np.mean(np.square(alike)))
     for metric in metrics:
         chosen = [row for row in rows if row["metric"] == metric]
         assert [row["p_holm"] for row in chosen] == list(holm([row["p_value"] for row in chosen]))
@@ -75,7 +77,7 @@ def test_differences_are_of_the_metrics_of_the_predictions_seed_by_seed(study: S
         difference = np.subtract(values[1], values[0])
         assert found["value"] == pytest.approx(difference.mean(), abs=1e-9)
         assert found["seed_std"] == pytest.approx(difference.std(ddof=1), abs=1e-9)
-        assert found["standard_error"] ** 2 >= found["seed_std"] ** 2 / 2
+        assert found["standard_error"] ** 2 >= found["pooled_seed_std"] ** 2 / 2
         tail = stats.t.sf(abs(found["value"]) / found["standard_error"], found["freedom"])
         assert found["p_value"] == pytest.approx(2 * tail)
 
@@ -109,7 +111,7 @@ def test_known_rows_are_kept_and_new_ones_added(study: Study, predicted) -> None
     assert {row["value"] == 0.25 for row in rows if row["family"] == "dnn"} == {True}
     assert len(rows) == 8
     assert rows == pq.read_table(path).to_pylist()
-    pq.write_table(kept.replace_schema_metadata({b"recscale_paired": b"0"}), path)
+    pq.write_table(kept.replace_schema_metadata({b"recscale_paired": b"1"}), path)
     write_paired(study, predicted)
     assert all(row["value"] != 0.25 for row in pq.read_table(path).to_pylist())
 

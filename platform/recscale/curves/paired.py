@@ -6,7 +6,10 @@ Two noises: seeds (other weights) and the finite test set (other rows), which al
 of the arms has a covariance [T, T] by the test set: DeLong's for AUC, a paired bootstrap of rows for log loss. The mean
 over seeds has the variance  s^2 / T + c : s is the standard deviation of the differences over seeds, which holds seed
 noise and the part of the rows' noise in which seeds differ, and c is the covariance between seeds, the part that no
-number of seeds removes. One seed shows no seed noise: then c is its own variance by the test set alone.
+number of seeds removes. Two or three seeds of one cell may agree by chance, so s is pooled over alike cells, with the
+degrees of freedom of all of them. A cell of one seed shows no c: it takes s^2 + its own variance by the test set, which
+counts a part twice and so errs to the careful side; where no cell has two seeds there is no s, and the noise of the
+test set is all that is known.
 """
 
 import math
@@ -27,23 +30,41 @@ CHUNK = 50
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """The second arm's metric minus the first's, over seeds."""
+class Difference:
+    """The second arm's metric minus the first's in one cell, with its noises apart."""
 
     value: float
-    """Mean difference over seeds."""
-    low: float
-    """Lower end of its interval."""
-    high: float
-    """Upper end of its interval."""
-    level: float
-    """Nominal coverage of the interval."""
+    """Mean over seeds."""
     seeds: int
     """Seeds that both arms have."""
     seed_std: float | None
     """Standard deviation of the differences over seeds; None with one seed."""
     eval_std: float
     """Standard error that the finite test set alone gives the mean difference."""
+    own_std: float
+    """Standard error that the finite test set alone gives one seed's difference."""
+
+
+@dataclass(frozen=True)
+class SeedNoise:
+    """What differences scatter by over seeds."""
+
+    std: float
+    """Standard deviation of one seed's difference."""
+    freedom: int
+    """Degrees of freedom of its estimate."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Whether the arms differ in one cell."""
+
+    low: float
+    """Lower end of the interval of the mean difference."""
+    high: float
+    """Upper end."""
+    level: float
+    """Nominal coverage of the interval."""
     standard_error: float
     """Of the mean difference, by seeds and test set together."""
     freedom: float | None
@@ -54,36 +75,42 @@ class Comparison:
     """Confidence that the second arm is better: one-sided."""
 
 
-def combine(difference_T: Array, covariance_TT: Array, better: Better, *, level: float = 0.9) -> Comparison:
-    """The mean of the seeds' differences with both noises; formula at the module."""
+def difference(difference_T: Array, covariance_TT: Array) -> Difference:
+    """The mean of the seeds' differences and its noises."""
     count = len(difference_T)
-    value = float(difference_T.mean())
-    own = float(np.trace(covariance_TT)) / count
-    eval_variance = float(covariance_TT.mean())
-    if count == 1:
-        seed_std, variance, freedom = None, own, None
-    else:
-        seed_std = float(difference_T.std(ddof=1))
-        shared = max((count * eval_variance - own) / (count - 1), 0.0)
-        variance = seed_std**2 / count + shared
-        from_seeds = seed_std**2 / count
-        freedom = variance**2 / (from_seeds**2 / (count - 1)) if from_seeds > 0 else None
+    return Difference(
+        value=float(difference_T.mean()),
+        seeds=count,
+        seed_std=float(difference_T.std(ddof=1)) if count > 1 else None,
+        eval_std=math.sqrt(max(float(covariance_TT.mean()), 0.0)),
+        own_std=math.sqrt(float(np.trace(covariance_TT)) / count),
+    )
+
+
+def pooled_noise(cells: Sequence[Difference]) -> SeedNoise | None:
+    """Seed noise of cells that are taken to share it, weighted by degrees of freedom; None without two seeds of any."""
+    known = [(cell.seeds - 1, cell.seed_std) for cell in cells if cell.seed_std is not None]
+    freedom = sum(own for own, _ in known)
+    return SeedNoise(math.sqrt(sum(own * std**2 for own, std in known) / freedom), freedom) if freedom else None
+
+
+def compare(cell: Difference, noise: SeedNoise | None, better: Better, *, level: float = 0.9) -> Comparison:
+    """The mean difference with both noises; formula at the module."""
+    variance, freedom = cell.own_std**2, None
+    if noise:
+        shared = variance if cell.seeds == 1 else _between_seeds(cell)
+        from_seeds = noise.std**2 / cell.seeds
+        variance = from_seeds + shared
+        freedom = noise.freedom * (variance / from_seeds) ** 2 if from_seeds > 0 else None
     error = math.sqrt(variance)
     sign = 1.0 if better is Better.HIGHER else -1.0
-    half, p_value, p_better = _tests(value, error, freedom, sign, level)
-    return Comparison(
-        value=value,
-        low=value - half,
-        high=value + half,
-        level=level,
-        seeds=count,
-        seed_std=seed_std,
-        eval_std=math.sqrt(max(eval_variance, 0.0)),
-        standard_error=error,
-        freedom=freedom,
-        p_value=p_value,
-        p_better=p_better,
-    )
+    half, p_value, p_better = _tests(cell.value, error, freedom, sign, level)
+    return Comparison(cell.value - half, cell.value + half, level, error, freedom, p_value, p_better)
+
+
+def _between_seeds(cell: Difference) -> float:
+    """Covariance between seeds by the test set, from the mean of the whole matrix and that of its diagonal."""
+    return max((cell.seeds * cell.eval_std**2 - cell.own_std**2) / (cell.seeds - 1), 0.0)
 
 
 def row_bootstrap(difference_TB: Array, *, replicates: int = 1000, seed: int = 0) -> Array:

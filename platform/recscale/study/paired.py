@@ -4,7 +4,8 @@ Legend: T seeds that both arms have, B test rows. Statistics at recscale.curves.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow.parquet as pq
 
 from recscale.curves.delong import Placements, delong_covariance, placements
 from recscale.curves.laws import Array
-from recscale.curves.paired import combine, holm, row_bootstrap
+from recscale.curves.paired import Difference, compare, difference, holm, pooled_noise, row_bootstrap
 from recscale.curves.verdict import Better
 from recscale.errors import DataError
 from recscale.records import TrialGroup
@@ -27,8 +28,8 @@ from recscale.study.study import Study
 METRICS = {"test_auc": Better.HIGHER, "test_log_loss": Better.LOWER}
 """Compared metrics, with their good directions."""
 
-VERSION = {b"recscale_paired": b"1"}
-"""Of the statistics; rows that another version wrote are computed again."""
+VERSION = {b"recscale_paired": b"2"}
+"""Of the differences; rows that another version wrote are computed again."""
 
 PAIRED_SCHEMA = pa.schema(
     [
@@ -40,12 +41,14 @@ PAIRED_SCHEMA = pa.schema(
         ("single", pa.float64()),
         ("multi", pa.float64()),
         ("value", pa.float64()),
-        ("low", pa.float64()),
-        ("high", pa.float64()),
-        ("level", pa.float64()),
         ("seeds", pa.int64()),
         ("seed_std", pa.float64()),
         ("eval_std", pa.float64()),
+        ("own_std", pa.float64()),
+        ("pooled_seed_std", pa.float64()),
+        ("low", pa.float64()),
+        ("high", pa.float64()),
+        ("level", pa.float64()),
         ("standard_error", pa.float64()),
         ("freedom", pa.float64()),
         ("p_value", pa.float64()),
@@ -55,8 +58,9 @@ PAIRED_SCHEMA = pa.schema(
     ],
     metadata=VERSION,
 )
-"""Columns of paired.parquet: value is multi minus single over the seeds that both have; p_holm corrects p_value over
-all rows of the metric; trials are those of single, then those of multi, in the order of their seeds."""
+"""Columns of paired.parquet: value is multi minus single over the seeds that both have; pooled_seed_std is seed_std
+over all cells of the family, of which low to p_better are made; p_holm corrects p_value over all rows of the metric;
+trials are those of single, then those of multi, in the order of their seeds."""
 
 Pairs = list[tuple[Finished, Finished]]
 
@@ -82,11 +86,22 @@ def paired_table(
         if not all(found.values()):
             found = _compare(store, pairs)
         rows += [{**(row or {}), **axes, "metric": metric, "trials": trials} for metric, row in found.items()]
-    for metric in METRICS:
+    _test(rows)
+    return pa.Table.from_pylist(rows, schema=PAIRED_SCHEMA)
+
+
+def _test(rows: list[dict[str, Any]]) -> None:
+    """Adds what differences become beside those of the other cells: intervals, p values, and p values corrected."""
+    names = [field.name for field in fields(Difference)]
+    for metric, better in METRICS.items():
         chosen = [row for row in rows if row["metric"] == metric]
+        for _, members in groupby(chosen, key=lambda row: (row["family"], row["variant"])):
+            cells = [(row, Difference(**{name: row[name] for name in names})) for row in members]
+            noise = pooled_noise([cell for _, cell in cells])
+            for row, cell in cells:
+                row |= {"pooled_seed_std": noise.std if noise else None, **asdict(compare(cell, noise, better))}
         for row, adjusted in zip(chosen, holm([row["p_value"] for row in chosen]), strict=True):
             row["p_holm"] = adjusted
-    return pa.Table.from_pylist(rows, schema=PAIRED_SCHEMA)
 
 
 def _comparable(families: Sequence[FamilyTrials]) -> Iterator[tuple[dict[str, Any], Pairs]]:
@@ -114,13 +129,13 @@ def _compare(store: TrialStore, pairs: Pairs) -> dict[str, dict[str, Any] | None
     losses = np.array([[loss.mean() for _, loss, _ in side] for side in (single, multi)])
     rows_TB = np.stack([after - before for (_, before, _), (_, after, _) in zip(single, multi, strict=True)])
     return {
-        "test_auc": _row(aucs, delong_covariance(changes), Better.HIGHER),
-        "test_log_loss": _row(losses, row_bootstrap(rows_TB), Better.LOWER),
+        "test_auc": _row(aucs, delong_covariance(changes)),
+        "test_log_loss": _row(losses, row_bootstrap(rows_TB)),
     }
 
 
-def _row(values_2T: Array, covariance_TT: Array, better: Better) -> dict[str, Any]:
-    found = combine(values_2T[1] - values_2T[0], covariance_TT, better)
+def _row(values_2T: Array, covariance_TT: Array) -> dict[str, Any]:
+    found = difference(values_2T[1] - values_2T[0], covariance_TT)
     return {"single": float(values_2T[0].mean()), "multi": float(values_2T[1].mean()), **asdict(found)}
 
 
