@@ -16,7 +16,9 @@ ALLOWED = {
     "models": {"errors", "records"},
     "collapse": {"errors", "records"},
     "curves": {"errors", "records"},
+    "kernels": set(),
 }
+ALLOWED["models"] |= {"kernels"}
 ALLOWED["training"] = {*ALLOWED, "training"} - {"entry", "curves"}
 ALLOWED["study"] = {*ALLOWED} - {"entry"}
 ALLOWED["serve"] = {*ALLOWED} - {"entry"}
@@ -27,6 +29,7 @@ HEAVY = {
     "mlflow": ("study/tracking.py",),
     "duckdb": ("data",),
     "plotly": (),
+    "numba": ("kernels",),
 }
 
 

@@ -62,13 +62,13 @@ class Reference:
         return functional.linear(x, self.get(f"{name}.weight")[0].T, self.get(f"{name}.bias")[0, 0])
 
     def projection(self, name: str, x: Tensor) -> Tensor:
-        return functional.relu(self._norm(f"{name}.1.norm", self.linear(f"{name}.0", x)))
+        return functional.relu(self._norm(f"{name}.1", self.linear(f"{name}.0", x)))
 
     def head(self, name: str, x: Tensor) -> Tensor:
         """Linear, BatchNorm, ReLU, then Linear to the logit."""
         hidden = functional.linear(x, self.get(f"{name}.layers.0.weight"), self.get(f"{name}.layers.0.bias"))
         hidden = functional.relu(self._norm(f"{name}.layers.1", hidden))
-        return functional.linear(hidden, self.get(f"{name}.layers.4.weight"), self.get(f"{name}.layers.4.bias"))[:, 0]
+        return functional.linear(hidden, self.get(f"{name}.layers.2.weight"), self.get(f"{name}.layers.2.bias"))[:, 0]
 
     def _norm(self, name: str, x: Tensor) -> Tensor:
         scale, shift = self.get(f"{name}.weight"), self.get(f"{name}.bias")

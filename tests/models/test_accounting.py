@@ -5,6 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from recscale.errors import ConfigError
+from recscale.models import normalisation
 from recscale.models.accounting import account
 from recscale.models.families import family_names, get_family
 from recscale.models.model import MultiEmbeddingModel
@@ -82,10 +83,13 @@ def kept_for_backward(model, ids_BN):
 
 
 @pytest.mark.parametrize("family", family_names())
-def test_traffic_and_memory_count_the_activations_that_autograd_keeps_on_a_real_model(family):
+def test_traffic_and_memory_count_the_activations_that_autograd_keeps_on_a_real_model(family, monkeypatch):
     spec = replace(SPEC, family=family)
     cost, model = account(spec, TRAIN, SIZES), MultiEmbeddingModel(spec, SIZES)
+    compiled = kept_for_backward(model, torch.zeros(32, N, dtype=torch.int64))
+    monkeypatch.setattr(normalisation, "compiles", lambda x: False)
     activations = kept_for_backward(model, torch.zeros(32, N, dtype=torch.int64))
+    assert compiled <= activations
     gathered, ids = 32 * N * M * columns(family) * 4, 32 * N * 8
     kept = 4 * (2 + 2) * cost.table_params + 4 * (1 + 2 + 1) * cost.dense_params
     step = 2 * (gathered + ids) + 4 * cost.dense_params + activations + gathered

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from recscale.errors import ConfigError
-from recscale.models.layers import SetBatchNorm, SetLayerNorm, SetLinear, SetMLP, attend, pair_indices
+from recscale.models.layers import SetLayerNorm, SetLinear, SetMLP, attend, pair_indices
 
 
 def test_set_linear_weights_are_distributed_like_those_of_torch_linear():
@@ -19,13 +19,6 @@ def test_set_linear_is_torch_linear_per_set():
     layer, x_MBI = SetLinear(3, 5, 4), torch.randn(3, 8, 5)
     expected = [nn.functional.linear(x_MBI[m], layer.weight[m].T, layer.bias[m, 0]) for m in range(3)]
     torch.testing.assert_close(layer(x_MBI), torch.stack(expected))
-
-
-def test_batch_norm_statistics_are_per_set():
-    x_MBH = torch.randn(3, 500, 4) * torch.tensor([1.0, 10.0, 100.0]).view(3, 1, 1) + 7
-    normed_MBH = SetBatchNorm(3, 4)(x_MBH)
-    torch.testing.assert_close(normed_MBH.mean(1), torch.zeros(3, 4), rtol=0, atol=1e-4)
-    torch.testing.assert_close(normed_MBH.std(1, correction=0), torch.ones(3, 4), rtol=0, atol=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(3, 8, 4), (3, 2, 8, 4)])

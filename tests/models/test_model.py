@@ -26,7 +26,7 @@ def one_set_of(state, m):
         elif not name.startswith("interaction.") or value.dim() == 0:
             own[name] = value
         else:
-            own[name] = value.view(SETS, -1)[m] if ".norm." in name else value[m : m + 1]
+            own[name] = value.view(SETS, -1)[m] if value.dim() == 1 else value[m : m + 1]
     return own
 
 

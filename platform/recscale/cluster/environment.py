@@ -22,6 +22,13 @@ EMBEDDED_CLUSTER = {
 }
 """Every socket on 127.0.0.1 (what Ray does on Windows and macOS); one machine is neither preempted nor scraped."""
 
+WORKERS = {
+    "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1:glibc.malloc.mmap_threshold=134217728:glibc.malloc.trim_threshold=268435456"
+}
+"""Tables on huge pages, and the memory of a training step kept for the next one: a step with dense Adam takes a quarter
+less time, one with lazy Adam 5 to 15 % less (measured at 1.1 million ids). Read when a process starts; glibc only.
+"""
+
 
 def prepare_environment() -> None:
     """Sets what recscale needs of Ray; whatever the user has set stays.
@@ -34,7 +41,7 @@ def prepare_environment() -> None:
     _set_defaults(EVERY_CLUSTER)
     if named_cluster() or "ray" in sys.modules:
         return
-    _set_defaults(EMBEDDED_CLUSTER)
+    _set_defaults({**EMBEDDED_CLUSTER, **WORKERS})
     if "RAY_AUTH_MODE" not in os.environ:
         os.environ["RAY_AUTH_MODE"] = "token"
         if "RAY_AUTH_TOKEN_PATH" not in os.environ:

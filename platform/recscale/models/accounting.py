@@ -127,7 +127,10 @@ def _flops_per_sample(model: MultiEmbeddingModel) -> int:
 
 
 def _activation_bytes(model: MultiEmbeddingModel, batch_rows: int) -> int:
-    """Storage kept by autograd, each counted once, parameters and buffers left out."""
+    """Storage kept by autograd, each counted once, parameters and buffers left out.
+
+    A CPU keeps less, where compiled kernels take the place of torch's operations.
+    """
     own = {tensor.untyped_storage()._cdata for tensor in (*model.parameters(), *model.buffers())}
     saved: dict[int, torch.UntypedStorage] = {}
 

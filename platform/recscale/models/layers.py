@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recscale.errors import ConfigError
+from recscale.models.normalisation import NormReLUDropout
 from recscale.records import ModelSpec
 
 
@@ -32,20 +33,6 @@ class SetLinear(nn.Module):
     def forward(self, x_MBI: Tensor) -> Tensor:
         """x_m W_m + b_m for every set m."""
         return torch.baddbmm(self.bias, x_MBI, self.weight)
-
-
-class SetBatchNorm(nn.Module):
-    """Batch normalisation with statistics and affine parameters per set and feature, x_MBH -> x_MBH."""
-
-    def __init__(self, num_sets: int, features: int) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm1d(num_sets * features)
-
-    def forward(self, x_MBH: Tensor) -> Tensor:
-        """Normalises over B with the sets laid side by side as features."""
-        sets, rows, features = x_MBH.shape
-        x_BF: Tensor = self.norm(x_MBH.transpose(0, 1).reshape(rows, sets * features))
-        return x_BF.view(rows, sets, features).transpose(0, 1)
 
 
 class SetLayerNorm(nn.Module):
@@ -72,9 +59,7 @@ class SetProjection(nn.Sequential):
     """Linear, BatchNorm, ReLU, Dropout per set: the non-linear end of an interaction (Guo et al. 2024, App. B)."""
 
     def __init__(self, num_sets: int, inputs: int, outputs: int, dropout: float) -> None:
-        super().__init__(
-            SetLinear(num_sets, inputs, outputs), SetBatchNorm(num_sets, outputs), nn.ReLU(), nn.Dropout(dropout)
-        )
+        super().__init__(SetLinear(num_sets, inputs, outputs), NormReLUDropout(num_sets * outputs, dropout))
 
 
 class SetMLP(nn.Sequential):
@@ -95,7 +80,7 @@ class MLPHead(nn.Module):
         layers: list[nn.Module] = []
         (inputs,) = widths
         for outputs in spec.hidden_sizes[1:]:
-            layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(), nn.Dropout(spec.dropout)]
+            layers += [nn.Linear(inputs, outputs), NormReLUDropout(outputs, spec.dropout)]
             inputs = outputs
         self.layers = nn.Sequential(*layers, nn.Linear(inputs, 1))
 

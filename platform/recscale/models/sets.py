@@ -42,7 +42,9 @@ def joined_widths(widths: tuple[int, ...], spec: ModelSpec) -> tuple[int, ...]:
 
 def join(head: nn.Module, streams_MBH: Streams, combination: Combination) -> Tensor:
     """logit_B from the streams of all sets."""
-    if combination is Combination.MEAN_FEATURES:
+    if len(streams_MBH[0]) == 1:
+        joined = tuple(stream_MBH.squeeze(0) for stream_MBH in streams_MBH)
+    elif combination is Combination.MEAN_FEATURES:
         joined = tuple(stream_MBH.mean(0) for stream_MBH in streams_MBH)
     elif combination is Combination.CONCATENATION:
         joined = tuple(stream_MBH.transpose(0, 1).flatten(1) for stream_MBH in streams_MBH)

@@ -1,0 +1,82 @@
+"""BatchNorm, ReLU and dropout as one layer: apart, they cost a CPU more than the matrix product before them.
+
+Legend: M embedding sets, B batch, H features of a set, F = M*H, X: [B, F] or [M, B, H].
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from recscale.kernels import norm_relu_dropout
+
+
+class NormReLUDropout(nn.BatchNorm1d):
+    """dropout(relu(batch_norm(x))), with statistics and affine parameters per set and feature."""
+
+    def __init__(self, features: int, dropout: float) -> None:
+        super().__init__(features)
+        self.dropout = dropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Of x_BF or x_MBH, the same shape."""
+        if self.training and compiles(x):
+            return self._fused(x)
+        normed = super().forward(x) if x.dim() == 2 else self._sets_apart(x)
+        return functional.dropout(functional.relu(normed), self.dropout, self.training)
+
+    def _sets_apart(self, x_MBH: Tensor) -> Tensor:
+        """Normalises over B with the sets laid side by side as features."""
+        sets, rows, features = x_MBH.shape
+        x_BF: Tensor = super().forward(x_MBH.transpose(0, 1).reshape(rows, sets * features))
+        return x_BF.view(rows, sets, features).transpose(0, 1)
+
+    def _fused(self, x: Tensor) -> Tensor:
+        """One compiled pass for statistics and one for the rest; the running statistics move as torch's do."""
+        dropped = min(round(self.dropout * 2**32), 2**32 - 1)
+        y, mean_F, variance_F = _Fused.apply(x, self.weight, self.bias, self.eps, dropped)  # type: ignore[no-untyped-call]
+        assert self.num_batches_tracked is not None
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.momentum is not None
+        rows = x.shape[-2]
+        self.num_batches_tracked.add_(1)
+        self.running_mean.lerp_(mean_F, self.momentum)
+        self.running_var.lerp_(variance_F * (rows / (rows - 1)), self.momentum)
+        return y  # type: ignore[no-any-return]
+
+
+def compiles(x: Tensor) -> bool:
+    """Whether the compiled kernels take x; one row is torch's to refuse."""
+    return x.is_cpu and x.dtype is torch.float32 and x.shape[-2] > 1
+
+
+class _Fused(torch.autograd.Function):
+    """The compiled kernels under autograd; one draw of torch's generator seeds all of a call's dropout."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight_F: Tensor, bias_F: Tensor, eps: float, dropped: int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        x_MBH = x.contiguous().view(-1, *x.shape[-2:])
+        weight_MH, bias_MH = (each.detach().view(len(x_MBH), -1).numpy() for each in (weight_F, bias_F))
+        seed = int(torch.randint(2**62, ())) if dropped else 0
+        y_MBH, mean_MH, variance_MH = map(
+            torch.from_numpy, norm_relu_dropout.forward(x_MBH.numpy(), weight_MH, bias_MH, eps, dropped, seed)
+        )
+        ctx.save_for_backward(y_MBH, x_MBH, weight_F, mean_MH, variance_MH)
+        ctx.settings = eps, dropped
+        mean_F, variance_F = mean_MH.flatten(), variance_MH.flatten()
+        ctx.mark_non_differentiable(mean_F, variance_F)
+        return y_MBH.view(x.shape), mean_F, variance_F
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        y_MBH, x_MBH, weight_F, mean_MH, variance_MH = ctx.saved_tensors
+        grad_MBH = grad.contiguous().view(x_MBH.shape)
+        weight_MH = weight_F.detach().view(mean_MH.shape)
+        arrays = (each.numpy() for each in (grad_MBH, y_MBH, x_MBH, weight_MH, mean_MH, variance_MH))
+        grads = map(torch.from_numpy, norm_relu_dropout.backward(*arrays, *ctx.settings))
+        grad_x_MBH, grad_weight_MH, grad_bias_MH = grads
+        return grad_x_MBH.view(grad.shape), grad_weight_MH.flatten(), grad_bias_MH.flatten(), None, None
