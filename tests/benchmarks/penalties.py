@@ -1,4 +1,4 @@
-"""What each penalty adds to a training step: `python tests/benchmarks/penalties.py` prints a table and writes nothing.
+"""What each penalty adds to a training step: `python -m tests.benchmarks.penalties` prints a table and writes nothing.
 
 A trial's own steps are timed with and without the penalty in turn, in processor time, so that other work on the machine
 disturbs little and both alike. 39 fields with vocabularies of 3 to 100,000 ids, Zipf ids, batch 2048, lazy Adam, K = 10
@@ -15,15 +15,13 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-import pyarrow as pa
 import torch
 
-from recscale.data.manifest import FieldInfo, SourceInfo
 from recscale.data.reader import Batch, Dataset
-from recscale.data.writer import DatasetWriter
 from recscale.errors import ConfigError
 from recscale.records import ModelSpec, Penalty, TrainSpec, TrialSpec
 from recscale.training.run import TrainingRun
+from tests.benchmarks.world import zipf_dataset
 
 FIELDS, ROWS, SETS = 39, 8192, 4
 VOCABULARIES = tuple(int(size) for size in np.geomspace(3, 100_000, FIELDS))
@@ -51,7 +49,7 @@ def main() -> None:
     torch.set_num_threads(1)
     print(f"{'family':10} {'penalty':20} {'step ms':>8} {'added':>7} {'least':>7} {'most':>7}")
     with tempfile.TemporaryDirectory() as folder:
-        dataset = _zipf_dataset(Path(folder) / "zipf")
+        dataset = zipf_dataset(Path(folder) / "zipf", ROWS, VOCABULARIES)
         for family in options.families:
             for penalty in options.penalties:
                 try:
@@ -92,23 +90,6 @@ def _seconds(run: TrainingRun, batch: Batch) -> float:
     started = time.process_time()
     run._optimize(batch)
     return time.process_time() - started
-
-
-def _zipf_dataset(folder: Path) -> Dataset:
-    """Rows of independent Zipf ids and labels; every split is the same."""
-    rng = np.random.default_rng(0)
-    shares = [1 / np.arange(1, size + 1) for size in VOCABULARIES]
-    ids_BN = np.stack([rng.choice(len(p), ROWS, p=p / p.sum()) for p in shares], 1).astype(np.int32)
-    label_B = (rng.random(ROWS) < 0.3).astype(np.uint8)
-    with DatasetWriter(folder) as writer:
-        for split in ("train", "valid", "test"):
-            writer.write_rows(split, ids_BN, label_B)
-        for index, size in enumerate(VOCABULARIES):
-            values = pa.array([None, *(str(number) for number in range(1, size))], pa.string())
-            writer.write_vocabulary(f"field_{index}", index, values, np.bincount(ids_BN[:, index], minlength=size))
-        fields = tuple(FieldInfo(f"field_{i}", "categorical", size, min_count=1) for i, size in enumerate(VOCABULARIES))
-        writer.finish(fields, SourceInfo("synthetic", (), ROWS, rejected_rows=0, duplicate_rows=0), {}, None)
-    return Dataset.open(folder)
 
 
 if __name__ == "__main__":

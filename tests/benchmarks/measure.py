@@ -1,0 +1,103 @@
+"""Two sides measured in turn: each in a process of its own, one at work at a time, so that noise meets both alike."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Self
+
+from recscale.cluster.environment import WORKERS
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison."""
+
+    name: str
+    """What was measured."""
+    ours: float
+    """Median over repeats."""
+    baseline: float | None
+    """Median of what a user would run instead; None where there is no such thing."""
+    ratio: float | None
+    """How many times faster ours is: the median over repeats of neighbours' ratios."""
+    unit: str
+    """Of ours and baseline."""
+    repeats: int
+    """Measurements of each side."""
+    spread: tuple[float, float]
+    """Least and largest ratio over the repeats; of ours where there is no baseline."""
+    target: str = ""
+    """What was asked for."""
+    note: str = ""
+    """Sizes, shares of a ceiling, quality reached."""
+
+
+class Side:
+    """A process that prepares `factory(*arguments)` once and runs what it returned when asked."""
+
+    def __init__(
+        self, factory: Callable[..., Callable[[], Any]], arguments: Sequence[Any], tuned: dict[str, str]
+    ) -> None:
+        context = multiprocessing.get_context("spawn")
+        self._ours, theirs = context.Pipe()
+        before = {name: os.environ.get(name) for name in tuned}
+        os.environ.update(tuned)
+        self._process = context.Process(target=_serve, args=(theirs, factory, arguments), daemon=True)
+        self._process.start()
+        for name, value in before.items():
+            os.environ.pop(name)
+            if value is not None:
+                os.environ[name] = value
+        theirs.close()
+        self._ours.recv()
+
+    @classmethod
+    def ours(cls, factory: Callable[..., Callable[[], Any]], *arguments: Any) -> Self:
+        """As a study's workers run."""
+        return cls(factory, arguments, WORKERS)
+
+    @classmethod
+    def baseline(cls, factory: Callable[..., Callable[[], Any]], *arguments: Any) -> Self:
+        """As a user's own script runs."""
+        return cls(factory, arguments, {})
+
+    def __call__(self) -> Any:
+        """What one run returned."""
+        self._ours.send("run")
+        return self._ours.recv()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ours.close()
+        self._process.join()
+
+
+def alternate(ours: Side, baseline: Side, repeats: int) -> tuple[list[float], list[float]]:
+    """Seconds of either side, in turn; the first round warms up and is left out."""
+    with ExitStack() as stack:
+        for side in (ours, baseline):
+            stack.enter_context(side)
+        rounds = [(baseline(), ours()) for _ in range(repeats + 1)][1:]
+    return [own for _, own in rounds], [other for other, _ in rounds]
+
+
+def compared(name: str, ours: list[float], baseline: list[float], unit: str, target: str = "", note: str = "") -> Row:
+    """Of times: the less, the better."""
+    ratios = [other / own for own, other in zip(ours, baseline, strict=True)]
+    spread = (min(ratios), max(ratios))
+    return Row(name, median(ours), median(baseline), median(ratios), unit, len(ours), spread, target, note)
+
+
+def _serve(pipe: Any, factory: Callable[..., Callable[[], Any]], arguments: Sequence[Any]) -> None:
+    run = factory(*arguments)
+    pipe.send("ready")
+    try:
+        while pipe.recv():
+            pipe.send(run())
+    except EOFError:
+        pass

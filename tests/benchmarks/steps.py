@@ -1,0 +1,142 @@
+"""Training steps at the Criteo shape: ours against the baseline, and against what the machine's ceilings allow."""
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+
+import torch
+
+from recscale.data.reader import Dataset
+from recscale.models.accounting import account
+from recscale.records import ModelSpec, Precision, TableOptimizer, TrainSpec, TrialSpec, Variant
+from recscale.training.metrics import roc_auc
+from recscale.training.run import TrainingRun
+from tests.benchmarks.baseline import BaselineModel, BaselineTraining
+from tests.benchmarks.measure import Row, Side, alternate, compared
+
+BATCH, STEPS, AUC_STEPS = 2048, 4, 64
+TARGETS = {"dnn": 6.0, "finalmlp": 4.0, "ipnn": 12.0, "nfwfm": 20.0, "xdeepfm": 4.0, "dcnv2": 1.6}
+"""Asked-for ratios to the baseline with the default optimizer."""
+LAZY, DENSE = TrainSpec(batch_size=BATCH), TrainSpec(batch_size=BATCH, table_optimizer=TableOptimizer.ADAM)
+
+
+def measure(folder: Path, repeats: int, gflops: float, families: tuple[str, ...] = tuple(TARGETS)) -> Iterator[Row]:
+    """Every family with both optimizers, sets against a single table, and bf16; `gflops` is the measured ceiling."""
+    for family in families:
+        model = model_of(family)
+        for label, train, least in (("lazy_adam", LAZY, TARGETS[family]), ("adam", DENSE, 1.5)):
+            ours, baseline = alternate(
+                Side.ours(our_steps, folder, model, train), Side.baseline(baseline_steps, folder, model), repeats
+            )
+            note = f"{_share(folder, model, train, median(ours), gflops)}; {_quality(folder, model, train)}"
+            yield compared(f"step {family} {label}", _ms(ours), _ms(baseline), "ms", f">= {least:g}x", note)
+    yield _sets(folder, repeats, "dnn")
+    yield _sets(folder, repeats, "dcnv2")
+    yield _bf16(folder, repeats)
+
+
+def model_of(family: str, scale: float = 1.0, num_sets: int = 1) -> ModelSpec:
+    """The family at its base dimension, as the paper's release has it."""
+    return ModelSpec(family, scale, num_sets, base_dim=50 if family == "nfwfm" else 10, variant=Variant.PAPER)
+
+
+def our_run(folder: Path, model: ModelSpec, train: TrainSpec) -> TrainingRun:
+    """A trial before its first step."""
+    dataset = Dataset.open(folder)
+    spec = TrialSpec(dataset.manifest.fingerprint, model, train, seed=0)
+    return TrainingRun(spec, dataset, torch.device("cpu"))
+
+
+def our_steps(folder: Path, model: ModelSpec, train: TrainSpec) -> Callable[[], float]:
+    """Seconds per step of ours, the loader left out."""
+    run = our_run(folder, model, train)
+    batches = cycle(list(islice(run.splits["train"].epoch(BATCH, 0, 0), 8)))
+    run.model.train()
+
+    def steps() -> float:
+        chosen = list(islice(batches, STEPS))
+        started = time.perf_counter()
+        for batch in chosen:
+            run._optimize(batch)
+        return (time.perf_counter() - started) / STEPS
+
+    return steps
+
+
+def baseline_steps(folder: Path, model: ModelSpec) -> Callable[[], float]:
+    """Seconds per step of the baseline, the loader left out."""
+    dataset = Dataset.open(folder)
+    training = baseline_training(dataset, model)
+    batches = cycle([(b.ids_BN.long(), b.label_B) for b in islice(dataset.split("train").epoch(BATCH, 0, 0), 8)])
+
+    def steps() -> float:
+        chosen = list(islice(batches, STEPS))
+        started = time.perf_counter()
+        for ids_BN, label_B in chosen:
+            training.step(ids_BN, label_B)
+        return (time.perf_counter() - started) / STEPS
+
+    return steps
+
+
+def baseline_training(dataset: Dataset, model: ModelSpec) -> BaselineTraining:
+    """The same family and sizes."""
+    torch.manual_seed(0)
+    sizes = dataset.manifest.vocabulary_sizes
+    return BaselineTraining(BaselineModel(model.family, sizes, model.num_sets, model.embed_dim, model.dropout))
+
+
+def _ms(seconds: list[float]) -> list[float]:
+    return [1e3 * each for each in seconds]
+
+
+def _share(folder: Path, model: ModelSpec, train: TrainSpec, seconds: float, gflops: float) -> str:
+    """Matrix products of a step, forward and twice backward, per second."""
+    cost = account(model, train, Dataset.open(folder).manifest.vocabulary_sizes)
+    rate = 3 * cost.flops_per_sample * BATCH / seconds / 1e9
+    return (
+        f"{3e-9 * cost.flops_per_sample * BATCH:.1f} GFLOP and {cost.bytes_per_step / 1e6:.0f} MB a step, "
+        f"{rate:.0f} GFLOP/s = {rate / gflops:.0%} of the measured matrix product"
+    )
+
+
+def _quality(folder: Path, model: ModelSpec, train: TrainSpec) -> str:
+    """Test AUC of both after the same steps over the same rows."""
+    run = our_run(folder, model, train)
+    training = baseline_training(run.dataset, model)
+    run.model.train()
+    epochs = (run.splits["train"].epoch(BATCH, 0, epoch) for epoch in range(AUC_STEPS))
+    for batch in islice((batch for epoch in epochs for batch in epoch), AUC_STEPS):
+        run._optimize(batch)
+        training.step(batch.ids_BN.long(), batch.label_B)
+    logit_B, label_B = run._predict("test")
+    training.model.eval()
+    with torch.inference_mode():
+        ids_BN = torch.cat([batch.ids_BN for batch in run.splits["test"].in_order(BATCH)]).long()
+        ours, baseline = roc_auc(logit_B, label_B), roc_auc(training.model(ids_BN), label_B)
+    return f"test AUC after {AUC_STEPS} steps {ours:.4f}, baseline {baseline:.4f}"
+
+
+def _sets(folder: Path, repeats: int, family: str) -> Row:
+    """Seconds per FLOP of four sets against the single table of the same budget."""
+    single, multi = model_of(family, 4.0, 1), model_of(family, 4.0, 4)
+    sizes = Dataset.open(folder).manifest.vocabulary_sizes
+    flops = [account(model, LAZY, sizes).flops_per_sample for model in (single, multi)]
+    several, one = alternate(
+        Side.ours(our_steps, folder, multi, LAZY), Side.ours(our_steps, folder, single, LAZY), repeats
+    )
+    fair = [seconds * flops[1] / flops[0] for seconds in one]
+    note = f"scale 4: {flops[1]:,} FLOPs a row in 4 sets, {flops[0]:,} in 1; baseline is the single table, per FLOP"
+    return compared(f"4 sets against 1, {family}", _ms(several), _ms(fair), "ms", ">= 0.87x (1 / 1.15)", note)
+
+
+def _bf16(folder: Path, repeats: int) -> Row:
+    model, half = model_of("dcnv2"), replace(LAZY, precision=Precision.BF16)
+    ours, full = alternate(
+        Side.ours(our_steps, folder, model, half), Side.ours(our_steps, folder, model, LAZY), repeats
+    )
+    note = f"baseline is ours in fp32; {_quality(folder, model, half)}"
+    return compared("bf16 against fp32, dcnv2", _ms(ours), _ms(full), "ms", ">= 1.5x", note)
