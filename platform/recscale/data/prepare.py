@@ -11,6 +11,8 @@ from typing import Any
 
 import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from recscale.data.ahead import mapped_ahead, threads
 from recscale.data.counting import count_chunks
@@ -123,11 +125,13 @@ def _write_rows(
 def _packed(shuffler: Shuffler, vocabularies: list[Vocabulary], chunk: Chunk) -> dict[int, np.ndarray]:
     """The kept rows of a chunk, encoded, by bucket of the shuffler."""
     batch, kept = chunk.open(), kept_rows(chunk)
+    rows = slice(None) if len(kept) == chunk.rows else kept
     columns = []
     for vocabulary, column in zip(vocabularies, batch.columns[2:], strict=True):
         id_V = vocabulary.ids(column.dictionary).astype(id_type(vocabulary.info.vocabulary_size))
-        columns.append(np.take(id_V, np.take(column.indices.to_numpy(), kept)))
-    return shuffler.pack(places(chunk)[kept], columns, batch.column("label").to_numpy()[kept])
+        ids = pc.take(pa.array(id_V), column.indices, boundscheck=False)
+        columns.append(ids.to_numpy()[rows])
+    return shuffler.pack(places(chunk)[rows], columns, batch.column("label").to_numpy()[rows])
 
 
 def _by_split(buckets: Iterable[OrderedRows], placement: Placement) -> Iterator[tuple[str, OrderedRows]]:

@@ -39,7 +39,6 @@ class Shuffler:
         self.num_fields = len(vocabulary_sizes)
         self.row_type = _row_type(vocabulary_sizes)
         self.bucket_rows = max(1, min(BUCKET_ROWS_MAX, BUCKET_CELLS // (self.num_fields + 2)))
-        self.spilled_bytes = 0
         self._held: dict[int, list[np.ndarray]] = {}
         self._held_bytes = 0
         folder.mkdir()
@@ -65,13 +64,14 @@ class Shuffler:
             self._spill()
 
     def ordered(self) -> Iterator[OrderedRows]:
-        """All rows by place, one bucket at a time."""
+        """All rows by place, one bucket at a time, which the next one overwrites."""
+        most = min(self.bucket_rows, self.rows)
+        ids_RN, label_R = np.empty((most, self.num_fields), np.int32), np.empty(most, np.uint8)
         for start in range(0, self.rows, self.bucket_rows):
-            rows = min(self.bucket_rows, self.rows - start)
-            ids_RN, label_R = np.empty((rows, self.num_fields), np.int32), np.empty(rows, np.uint8)
             for part in self._parts(start // self.bucket_rows):
                 self._scatter(part, ids_RN, label_R)
-            yield OrderedRows(start, ids_RN, label_R)
+            rows = min(self.bucket_rows, self.rows - start)
+            yield OrderedRows(start, ids_RN[:rows], label_R[:rows])
 
     def _parts(self, bucket: int) -> Iterator[np.ndarray]:
         path = self._path(bucket)
@@ -85,7 +85,6 @@ class Shuffler:
             with self._path(bucket).open("ab") as file:
                 for rows in parts:
                     rows.tofile(file)
-        self.spilled_bytes += self._held_bytes
         self._held, self._held_bytes = {}, 0
 
     def _path(self, bucket: int) -> Path:

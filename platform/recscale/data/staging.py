@@ -169,6 +169,7 @@ def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
     chunks = pc.dictionary_encode(column, null_encoding="encode").chunks
     values = chunks[-1].dictionary
     kind = next(kind for kind, most in CODE_TYPES if len(values) <= most)
-    codes = pa.concat_arrays([chunk.indices.cast(kind) for chunk in chunks])
-    missing = float("nan") if pa.types.is_floating(column.type) else MISSING
-    return pa.DictionaryArray.from_arrays(codes, pc.fill_null(values, missing))
+    codes = pa.concat_arrays([pc.cast(chunk.indices, kind, safe=False) for chunk in chunks])
+    if values.null_count:
+        values = pc.fill_null(values, float("nan") if pa.types.is_floating(values.type) else MISSING)
+    return pa.DictionaryArray.from_arrays(codes, values, safe=False)

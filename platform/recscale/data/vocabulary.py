@@ -73,9 +73,7 @@ class VocabularyBuilder:
             rule = self._rule(connection, index, column)
             return self._built(connection, index, column, rule)
 
-    def _built(
-        self, connection: duckdb.DuckDBPyConnection, index: int, column: Column, rule: TokenRule
-    ) -> Vocabulary:
+    def _built(self, connection: duckdb.DuckDBPyConnection, index: int, column: Column, rule: TokenRule) -> Vocabulary:
         decides = "train" if self.options.vocabulary_from is VocabularyFrom.TRAIN else "whole"
         buckets = self.options.hash_buckets if column.kind is ColumnKind.CATEGORICAL else None
         merged = "SELECT value, sum(train)::BIGINT AS train, sum(whole)::BIGINT AS whole FROM counts GROUP BY value"
@@ -138,7 +136,9 @@ class VocabularyBuilder:
         info = FieldInfo(column.name, kind, len(values), self.min_count)
         return Vocabulary(info, rule, values, np.concatenate([[others], train_V]).astype(np.int64))
 
-    def _hashed(self, connection: duckdb.DuckDBPyConnection, column: Column, rule: TokenRule, buckets: int) -> Vocabulary:
+    def _hashed(
+        self, connection: duckdb.DuckDBPyConnection, column: Column, rule: TokenRule, buckets: int
+    ) -> Vocabulary:
         count_V = np.zeros(buckets + 1, np.int64)
         for batch in connection.sql("SELECT value, train FROM counted WHERE train > 0").to_arrow_reader(1_000_000):
             ids = hash_ids(batch.column("value"), buckets)
