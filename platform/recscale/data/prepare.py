@@ -67,7 +67,7 @@ def _workspace(spill: Path, options: PrepareOptions) -> Iterator[duckdb.DuckDBPy
     """A DuckDB connection that spills into the writer's folder; the system's refusals become one DataError."""
     try:
         (spill / "duckdb").mkdir(parents=True)
-        config: dict[str, Any] = {"memory_limit": options.memory_limit, "temp_directory": str(spill / "duckdb")}
+        config: dict[str, Any] = {"memory_limit": options.database_memory, "temp_directory": str(spill / "duckdb")}
         with reading("DuckDB"):
             connection = duckdb.connect(config=config)
         with connection:
