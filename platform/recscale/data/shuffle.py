@@ -48,6 +48,8 @@ class Shuffler:
 
         Changes nothing, so that several threads may pack.
         """
+        if len(place_B) == 0:
+            return {}
         bucket_B, rest_B = np.divmod(place_B, self.bucket_rows)
         packed = self._side_by_side([rest_B, label_B, *columns])
         order = np.argsort(bucket_B, kind="stable")

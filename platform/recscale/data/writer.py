@@ -72,6 +72,7 @@ class SplitWriter:
         self.id_max_N: np.ndarray | None = None
         self._disk = disk
         self._writing: Future[ShardInfo] | None = None
+        self._spare: tuple[np.ndarray, np.ndarray] | None = None
         self._shards: list[ShardInfo] = []
 
     def add(self, ids_BN: np.ndarray, label_B: np.ndarray) -> None:
@@ -98,7 +99,9 @@ class SplitWriter:
         relative = f"{self.name}/{len(self._shards):05d}.arrow"
         ids_RN, label_R = self.ids_RN[: self.filled], self.label_R[: self.filled]
         self._writing = self._disk.submit(_write_shard, self.folder, relative, ids_RN, label_R)
-        self.ids_RN, self.label_R = np.empty_like(self.ids_RN), np.empty_like(self.label_R)
+        free = self._spare or (np.empty_like(self.ids_RN), np.empty_like(self.label_R))
+        self._spare = (self.ids_RN, self.label_R)
+        self.ids_RN, self.label_R = free
         self.filled = 0
 
     def shards(self) -> list[ShardInfo]:
