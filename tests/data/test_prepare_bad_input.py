@@ -10,8 +10,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from recscale.data import counting, staging, vocabulary
 from recscale.data import prepare as prepare_module
-from recscale.data import staging, vocabulary
 from recscale.data.options import PrepareOptions
 from recscale.data.prepare import prepare
 from recscale.data.sources.criteo import CriteoSource
@@ -227,17 +227,18 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch, step):
     assert [path.name for path in tmp_path.iterdir()] == ["train.txt"]
 
 
-def test_an_interruption_while_values_are_counted_stays_one(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("module", "name"), [(counting, "train_rows"), (vocabulary, "chunk_counts")])
+def test_an_interruption_while_values_are_counted_stays_one(tmp_path, monkeypatch, module, name):
     (tmp_path / "train.txt").write_bytes(content(count=5000))
     monkeypatch.setattr(staging, "CHUNK_ROWS_MAX", 100)
-    original = vocabulary.train_rows
+    original = getattr(module, name)
 
-    def interrupted(chunk, placement):
+    def interrupted(chunk, *rest):
         if chunk.start > 0:
             raise KeyboardInterrupt
-        return original(chunk, placement)
+        return original(chunk, *rest)
 
-    monkeypatch.setattr(vocabulary, "train_rows", interrupted)
+    monkeypatch.setattr(module, name, interrupted)
     with pytest.raises(KeyboardInterrupt):
         prepare(CriteoSource(tmp_path / "train.txt"), tmp_path / "dataset", PrepareOptions(min_count=1))
     assert [path.name for path in tmp_path.iterdir()] == ["train.txt"]

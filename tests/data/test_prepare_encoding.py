@@ -1,5 +1,6 @@
 import math
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recscale.data import shuffle
 from recscale.data.encoding import hash_ids, log_squared, quantile_bins, quantile_edges
 from recscale.data.permutation import RowPermutation
 from recscale.data.shuffle import Shuffler
@@ -84,17 +86,22 @@ def test_neighbours_are_torn_apart():
     assert abs(np.corrcoef(place, np.arange(10_000))[0, 1]) < 0.05
 
 
-def test_rows_come_back_by_place(tmp_path):
+@pytest.mark.parametrize("held_bytes", [0, 3000, 1 << 28])
+@pytest.mark.parametrize("ids_max", [99, 256, 257, 65_536, 65_537, 2**31 - 1])
+def test_rows_come_back_by_place(tmp_path, monkeypatch, held_bytes, ids_max):
+    """Whatever of them is spilled, and whatever type is the narrowest for their ids."""
+    monkeypatch.setattr(shuffle, "HELD_BYTES", held_bytes)
     random = np.random.default_rng(0)
     rows, fields = 1000, 3
-    ids_RN = random.integers(0, 99, (rows, fields)).astype(np.int32)
+    ids_RN = random.integers(0, ids_max, (rows, fields)).astype(np.int32)
+    ids_RN[0] = ids_max - 1
     labels = random.integers(0, 2, rows).astype(np.uint8)
-    shuffler = Shuffler(tmp_path / "buckets", rows, fields)
+    shuffler = Shuffler(tmp_path / "buckets", rows, [ids_max] * fields)
     shuffler.bucket_rows = 64
     place = random.permutation(rows)
     for part in np.array_split(np.arange(rows), 7):
-        shuffler.add(place[part], list(ids_RN[part].T), labels[part])
-    blocks = list(shuffler.ordered())
+        shuffler.add(shuffler.pack(place[part], list(ids_RN[part].T), labels[part]))
+    blocks = [replace(block, ids=block.ids.copy(), labels=block.labels.copy()) for block in shuffler.ordered()]
     order = np.argsort(place)
     assert np.array_equal(np.concatenate([block.ids for block in blocks]), ids_RN[order])
     assert np.array_equal(np.concatenate([block.labels for block in blocks]), labels[order])

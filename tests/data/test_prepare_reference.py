@@ -142,8 +142,11 @@ def test_chunks_buckets_threads_and_names_do_not_change_the_fingerprint(source, 
     assert prepare.prepare(source, tmp_path / "other", PrepareOptions(seed=6)).fingerprint != first.fingerprint
 
 
+@pytest.mark.parametrize("chunk_rows", [3, 1000])
 @pytest.mark.parametrize("by_day", [False, True])
-def test_only_the_first_of_identical_rows_is_kept(tmp_path, by_day):
+def test_only_the_first_of_identical_rows_is_kept(tmp_path, monkeypatch, by_day, chunk_rows):
+    """Also where a whole chunk repeats earlier rows."""
+    monkeypatch.setattr(staging, "CHUNK_ROWS_MAX", chunk_rows)
     rows = [(str(n % 2), str(n // 100), f"a{n % 40}", f"b{n % 7}|") for n in range(300)]
     path = tmp_path / "t.csv"
     path.write_text("\n".join(",".join(row) for row in [("label", "day", "a", "b"), *rows]))

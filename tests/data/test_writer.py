@@ -145,7 +145,7 @@ def test_an_interrupted_writer_leaves_nothing(tmp_path: Path, error: type[BaseEx
     def write() -> None:
         with DatasetWriter(tmp_path / "shop", shard_rows=4) as writer:
             writer.write_rows("train", *rows(10))
-            assert (writer.folder / "train" / "00001.arrow").is_file()
+            assert (writer.folder / "train" / "00000.arrow").is_file()
             raise error
 
     with pytest.raises(error):

@@ -8,7 +8,7 @@ from enum import StrEnum
 from recscale.errors import ConfigError
 from recscale.records import canonical_json, to_plain
 
-MEMORY_LIMIT = re.compile(r"\d+(\.\d+)?\s?(MB|GB|TB|MiB|GiB|TiB)")
+MEMORY_LIMIT = re.compile(r"(\d+(?:\.\d+)?)\s?(MB|GB|TB|MiB|GiB|TiB)")
 
 
 class VocabularyFrom(StrEnum):
@@ -55,7 +55,7 @@ class PrepareOptions:
     duplicates: Duplicates = Duplicates.KEEP
     """drop: only the first of identical rows is kept, before the split, so that none leaks across splits."""
     memory_limit: str = "2GB"
-    """Memory DuckDB may use before it spills to the destination's disk."""
+    """Half of it is what DuckDB may use before it spills to the destination's disk; the rest is for rows and shards."""
 
     def __post_init__(self) -> None:
         """Refuses values that no preparation can honour."""
@@ -73,6 +73,13 @@ class PrepareOptions:
             raise ConfigError(f"seed is {self.seed}; expected a whole number from 0 to 2^63 - 1")
         if not MEMORY_LIMIT.fullmatch(self.memory_limit):
             raise ConfigError(f"memory_limit is {self.memory_limit!r}; expected a size such as 2GB or 500MB")
+
+    @property
+    def database_memory(self) -> str:
+        """DuckDB's half of the memory limit."""
+        size = MEMORY_LIMIT.fullmatch(self.memory_limit)
+        assert size is not None
+        return f"{float(size[1]) / 2}{size[2]}"
 
 
 def as_text(record: object) -> dict[str, str]:

@@ -3,28 +3,33 @@
 DuckDB parses the text and counts the values under a memory limit; rows pass through as integer codes in chunks.
 """
 
-import itertools
-import os
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import numpy as np
-from tqdm import tqdm
+import pyarrow as pa
+import pyarrow.compute as pc
 
+from recscale.data.ahead import mapped_ahead, threads
+from recscale.data.counting import count_chunks
 from recscale.data.manifest import SPLIT_NAMES, Manifest, SourceInfo
 from recscale.data.options import Duplicates, PrepareOptions, as_text
 from recscale.data.placement import Placement, kept_rows, place_at_random, place_by_source, places, repeated_rows
+from recscale.data.progress import Progress
 from recscale.data.refusals import reading
-from recscale.data.shuffle import OrderedRows, Shuffler
+from recscale.data.shuffle import OrderedRows, Shuffler, id_type
 from recscale.data.sources.scan import Scan, Source
-from recscale.data.staging import Staged, stage
+from recscale.data.staging import Chunk, Staged, stage
 from recscale.data.vocabulary import Vocabulary, VocabularyBuilder
 from recscale.data.writer import SPILL_NAME, DatasetWriter
 from recscale.errors import DataError
+
+READ_AHEAD = "32MB"
+"""Parsed rows that DuckDB holds ready, so that it reads on while we encode."""
 
 
 def prepare(source: Source, dest: Path, options: PrepareOptions) -> Manifest:
@@ -44,11 +49,8 @@ def prepare(source: Source, dest: Path, options: PrepareOptions) -> Manifest:
             writer.write_rejected(staged.rejects.table())
         placement = _place(connection, scan, staged, options, spill)
         min_count = source.default_min_count if options.min_count is None else options.min_count
-        builder = VocabularyBuilder(connection, staged, placement, options, min_count)
-        vocabularies = [
-            builder.build(index, column)
-            for index, column in enumerate(tqdm(scan.columns, desc="counting", unit="field", disable=None))
-        ]
+        count_chunks(staged, placement, options.vocabulary_from)
+        vocabularies = _vocabularies(VocabularyBuilder(connection, staged, placement, options, min_count), scan)
         _write_rows(writer, staged, placement, vocabularies, spill / "buckets")
         for index, vocabulary in enumerate(vocabularies):
             writer.write_vocabulary(vocabulary.info.name, index, vocabulary.values, vocabulary.counts)
@@ -65,11 +67,12 @@ def _workspace(spill: Path, options: PrepareOptions) -> Iterator[duckdb.DuckDBPy
     """A DuckDB connection that spills into the writer's folder; the system's refusals become one DataError."""
     try:
         (spill / "duckdb").mkdir(parents=True)
-        config: dict[str, Any] = {"memory_limit": options.memory_limit, "temp_directory": str(spill / "duckdb")}
+        config: dict[str, Any] = {"memory_limit": options.database_memory, "temp_directory": str(spill / "duckdb")}
         with reading("DuckDB"):
             connection = duckdb.connect(config=config)
         with connection:
             connection.sql("SET enable_progress_bar = false")
+            connection.sql(f"SET streaming_buffer_size = '{READ_AHEAD}'")
             yield connection
     except OSError as error:
         raise DataError(
@@ -96,19 +99,39 @@ def _check_labels(scan: Scan, staged: Staged) -> None:
         )
 
 
+def _vocabularies(builder: VocabularyBuilder, scan: Scan) -> list[Vocabulary]:
+    with Progress("numbering", "field", len(scan.columns)) as progress:
+        vocabularies = []
+        for vocabulary in mapped_ahead(builder.build, enumerate(scan.columns), threads()):
+            vocabularies.append(vocabulary)
+            progress.advance(1)
+    return vocabularies
+
+
 def _write_rows(
     writer: DatasetWriter, staged: Staged, placement: Placement, vocabularies: list[Vocabulary], folder: Path
 ) -> None:
-    shuffler = Shuffler(folder, placement.rows, len(vocabularies))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for chunk in tqdm(staged.chunks, desc="encoding", unit="chunk", disable=None):
-            batch, kept = chunk.open(), kept_rows(chunk)
-            columns = list(pool.map(Vocabulary.encode, vocabularies, batch.columns[2:], itertools.repeat(kept)))
-            shuffler.add(places(chunk)[kept], columns, batch.column("label").to_numpy()[kept])
-    with tqdm(total=placement.rows, desc="writing", unit="row", unit_scale=True, disable=None) as bar:
+    shuffler = Shuffler(folder, placement.rows, [vocabulary.info.vocabulary_size for vocabulary in vocabularies])
+    with Progress("encoding", "row", placement.rows) as progress:
+        for packed in mapped_ahead(partial(_packed, shuffler, vocabularies), staged.chunks, threads()):
+            shuffler.add(packed)
+            progress.advance(sum(map(len, packed.values())))
+    with Progress("writing", "row", placement.rows) as progress:
         for split, rows in _by_split(shuffler.ordered(), placement):
             writer.write_rows(split, rows.ids, rows.labels)
-            bar.update(len(rows.labels))
+            progress.advance(len(rows.labels))
+
+
+def _packed(shuffler: Shuffler, vocabularies: list[Vocabulary], chunk: Chunk) -> dict[int, np.ndarray]:
+    """The kept rows of a chunk, encoded, by bucket of the shuffler."""
+    batch, kept = chunk.open(), kept_rows(chunk)
+    rows = slice(None) if len(kept) == chunk.rows else kept
+    columns = []
+    for vocabulary, column in zip(vocabularies, batch.columns[2:], strict=True):
+        id_V = vocabulary.ids(column.dictionary).astype(id_type(vocabulary.info.vocabulary_size))
+        ids = pc.take(pa.array(id_V), column.indices, boundscheck=False)
+        columns.append(ids.to_numpy()[rows])
+    return shuffler.pack(places(chunk)[rows], columns, batch.column("label").to_numpy()[rows])
 
 
 def _by_split(buckets: Iterable[OrderedRows], placement: Placement) -> Iterator[tuple[str, OrderedRows]]:

@@ -10,6 +10,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -59,17 +60,20 @@ def file_sha256(path: Path) -> str:
 
 
 class SplitWriter:
-    """Fills one shard's buffer after the other and writes each when full; holds at most one shard in memory."""
+    """Fills one shard's buffer after the other and has each written when full; holds at most two in memory."""
 
-    def __init__(self, folder: Path, name: str, shard_rows: int) -> None:
+    def __init__(self, folder: Path, name: str, shard_rows: int, disk: Executor) -> None:
         self.folder = folder
         self.name = name
         self.shard_rows = shard_rows
         self.filled = 0
-        self.shards: list[ShardInfo] = []
         self.ids_RN: np.ndarray | None = None
         self.label_R = np.empty(0, np.uint8)
         self.id_max_N: np.ndarray | None = None
+        self._disk = disk
+        self._writing: Future[ShardInfo] | None = None
+        self._spare: tuple[np.ndarray, np.ndarray] | None = None
+        self._shards: list[ShardInfo] = []
 
     def add(self, ids_BN: np.ndarray, label_B: np.ndarray) -> None:
         """Takes rows in; their order is kept."""
@@ -88,21 +92,27 @@ class SplitWriter:
                 self.flush()
 
     def flush(self) -> None:
-        """Writes the rows held as one more shard; nothing where there are none."""
+        """Has the rows held written as one more shard, behind what comes next; nothing where there are none."""
         if self.ids_RN is None or self.filled == 0:
             return
+        self._join()
+        relative = f"{self.name}/{len(self._shards):05d}.arrow"
         ids_RN, label_R = self.ids_RN[: self.filled], self.label_R[: self.filled]
-        schema = shard_schema(ids_RN.shape[1])
-        ids = pa.FixedSizeListArray.from_arrays(pa.array(ids_RN.reshape(-1)), type=schema.field("ids").type)
-        batch = pa.record_batch([ids, pa.array(label_R)], schema=schema)
-        relative = f"{self.name}/{len(self.shards):05d}.arrow"
-        path = self.folder / relative
-        path.parent.mkdir(exist_ok=True)
-        with durable_file(path) as file, pa.ipc.new_file(file, schema) as sink:
-            sink.write_batch(batch)
-        positives = int(np.count_nonzero(label_R))
-        self.shards.append(ShardInfo(relative, self.filled, positives, file_sha256(path)))
+        self._writing = self._disk.submit(_write_shard, self.folder, relative, ids_RN, label_R)
+        free = self._spare or (np.empty_like(self.ids_RN), np.empty_like(self.label_R))
+        self._spare = (self.ids_RN, self.label_R)
+        self.ids_RN, self.label_R = free
         self.filled = 0
+
+    def shards(self) -> list[ShardInfo]:
+        """What was flushed, in order, once it is on disk."""
+        self._join()
+        return self._shards
+
+    def _join(self) -> None:
+        if self._writing is not None:
+            self._shards.append(self._writing.result())
+            self._writing = None
 
     def _check(self, ids_BN: np.ndarray, label_B: np.ndarray) -> None:
         assert self.ids_RN is not None
@@ -121,6 +131,17 @@ class SplitWriter:
         np.maximum(self.id_max_N, ids_BN.max(axis=0), out=self.id_max_N)
 
 
+def _write_shard(folder: Path, relative: str, ids_RN: np.ndarray, label_R: np.ndarray) -> ShardInfo:
+    schema = shard_schema(ids_RN.shape[1])
+    ids = pa.FixedSizeListArray.from_arrays(pa.array(ids_RN.reshape(-1)), type=schema.field("ids").type)
+    batch = pa.record_batch([ids, pa.array(label_R)], schema=schema)
+    path = folder / relative
+    path.parent.mkdir(exist_ok=True)
+    with durable_file(path) as file, pa.ipc.new_file(file, schema) as sink:
+        sink.write_batch(batch)
+    return ShardInfo(relative, len(label_R), int(np.count_nonzero(label_R)), file_sha256(path))
+
+
 class DatasetWriter:
     """Builds a dataset in a temporary sibling folder and renames it at `finish`; leaves nothing behind on any error.
 
@@ -130,7 +151,8 @@ class DatasetWriter:
     def __init__(self, dest: Path, shard_rows: int = SHARD_ROWS) -> None:
         self.dest = Path(os.path.abspath(dest))
         self.folder = self.dest.parent / f".{self.dest.name}.partial-{secrets.token_hex(4)}"
-        self._splits = {name: SplitWriter(self.folder, name, shard_rows) for name in SPLIT_NAMES}
+        self._disk = ThreadPoolExecutor(1)
+        self._splits = {name: SplitWriter(self.folder, name, shard_rows, self._disk) for name in SPLIT_NAMES}
         self._vocabularies: dict[tuple[int, str], tuple[int, int]] = {}
         with self._writing():
             if os.path.lexists(self.dest) and not _is_empty_folder(self.dest):
@@ -144,6 +166,7 @@ class DatasetWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._disk.shutdown()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def write_rows(self, split: str, ids_BN: np.ndarray, label_B: np.ndarray) -> None:
@@ -175,7 +198,7 @@ class DatasetWriter:
                 split.flush()
             self._check_splits(fields)
             self._check_vocabularies(fields)
-            splits = tuple(SplitInfo(name, tuple(split.shards)) for name, split in self._splits.items())
+            splits = tuple(SplitInfo(name, tuple(split.shards())) for name, split in self._splits.items())
             named = tuple(sorted(options.items()))
             manifest = sealed(Manifest(self.dest.name, fields, splits, source, named, bayes))
             shutil.rmtree(self.folder / SPILL_NAME, ignore_errors=True)
@@ -188,7 +211,7 @@ class DatasetWriter:
         return manifest
 
     def _check_splits(self, fields: tuple[FieldInfo, ...]) -> None:
-        rows = {name: sum(shard.rows for shard in split.shards) for name, split in self._splits.items()}
+        rows = {name: sum(shard.rows for shard in split.shards()) for name, split in self._splits.items()}
         for name, split in self._splits.items():
             if split.id_max_N is None or rows[name] == 0:
                 raise DataError(f"the {name} split of {self.dest} would be empty (rows: {rows}); give more rows")
@@ -202,7 +225,7 @@ class DatasetWriter:
                     )
 
     def _check_vocabularies(self, fields: tuple[FieldInfo, ...]) -> None:
-        train_rows = sum(shard.rows for shard in self._splits["train"].shards)
+        train_rows = sum(shard.rows for shard in self._splits["train"].shards())
         for index, field in enumerate(fields):
             got = self._vocabularies.get((index, field.name))
             if got != (field.vocabulary_size, train_rows):
