@@ -1,8 +1,8 @@
-# make study: the quick study on the embedded world; make test: lint and tests. Both set up .venv on a fresh machine.
+# make study: the quick study; make test: lint and tests; make bench: speed against a plain PyTorch baseline. All set up .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install study test test-slow lint format
+.PHONY: install study test test-slow lint format bench
 
 install: .venv/installed
 
@@ -21,6 +21,9 @@ test: install lint
 
 test-slow: install
 	$(BIN)/python -m pytest -q -m slow
+
+bench: install
+	$(BIN)/python -m tests.benchmarks.bench
 
 lint: install
 	$(BIN)/ruff check .

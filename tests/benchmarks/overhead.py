@@ -1,0 +1,60 @@
+"""What a study costs beside its training: per trial, and to find that there is nothing left to do."""
+
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from recscale.records import TrialSpec
+from recscale.study.store import TrialStore
+from recscale.study.study import read_study
+from tests.benchmarks.measure import Row
+
+TINY = "--rows 4000 --families dnn --scales 1 --sets 1 --hidden-sizes 16 --batch-size 512 --max-epochs 1"
+SLOTS = 2
+
+
+def measure(folder: Path, trials: int, many: int) -> Iterator[Row]:
+    """Overhead per trial of `trials` tiny trials, and resuming a study of `many` trials that are finished."""
+    storage = folder / "runs"
+    first = _study(storage, 1)
+    wall = _study(storage, trials)
+    store = TrialStore(storage)
+    specs = read_study(storage / "overhead").spec.trials
+    training = sum(store.read_result(spec.trial_id).seconds for spec in specs[1:])
+    each = (wall * SLOTS - training) / (trials - 1)
+    note = (
+        f"{trials - 1} new trials of {training / (trials - 1):.2f} s of training, {SLOTS} at a time, {wall:.0f} s of "
+        f"wall time in all, Ray's start and the page included; a study of 1 trial takes {first:.0f} s"
+    )
+    yield Row("overhead per trial", each, None, None, "s", 1, (each, each), "as low as Ray allows", note)
+    _pretend(storage, specs[0], many)
+    seconds = [_study(storage, many) for _ in range(3)]
+    note = f"{many} trials, all finished; the command from its start to its exit, tables and page included"
+    spread = (min(seconds), max(seconds))
+    yield Row("resume of a finished study", sorted(seconds)[1], None, None, "s", 3, spread, "< 5 s", note)
+
+
+def _study(storage: Path, seeds: int) -> float:
+    """Wall seconds of the command."""
+    command = [sys.executable, "studies/scaling.py", *TINY.split(), "--seeds", str(seeds), "--name", "overhead"]
+    started = time.perf_counter()
+    subprocess.run([*command, "--storage", str(storage)], check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
+def _pretend(storage: Path, like: TrialSpec, seeds: int) -> None:
+    """Gives every further seed the files of one that was trained, under its own name."""
+    store = TrialStore(storage)
+    result = json.loads((store.folder(like.trial_id) / "result.json").read_text())
+    for spec in (replace(like, seed=seed) for seed in range(seeds)):
+        target = store.folder(spec.trial_id)
+        if not target.exists():
+            shutil.copytree(store.folder(like.trial_id), target)
+            own = {**result, "trial_id": spec.trial_id, "test": {**result["test"], "auc": 0.6 + 1e-4 * (spec.seed % 7)}}
+            (target / "result.json").write_text(json.dumps(own))
+            (target / "spec.json").unlink()
