@@ -88,7 +88,8 @@ def budget_panel(cells: tuple[BudgetCell, ...]) -> Panel:
     found = budget_models(cells)
     control = Control("budget-family", "Family", ControlKind.DROPDOWN, tuple(map(model_title, found)))
     figures = tuple(budget_figure(chosen(cells, model, metric), metric) for model, metric in product(found, Metric))
-    return Panel("budget", "Multi- minus single-embedding at equal budget", (control, METRIC_CONTROL), figures)
+    title = "Multi- minus single-embedding at equal budget: which bars stay clear of 0?"
+    return Panel("budget", title, (control, METRIC_CONTROL), figures)
 
 
 def chosen(cells: tuple[BudgetCell, ...], model: Model, metric: Metric) -> list[BudgetCell]:
