@@ -162,7 +162,7 @@ def spectra_figure(best: list[FieldSpectrum], initial: list[FieldSpectrum], lowe
         traces += [_spectrum_trace(s, f"{min(sizes):,}–{max(sizes):,} ids", i == 0) for i, s in enumerate(group)]
     start = median_spectrum(initial)
     if start:
-        traces.append(_start_trace(start))
+        traces.append(_start_trace(start, sorted({each.trial_id for each in initial})))
     bottom = max(math.log10(lowest), DEEPEST_DECADE) - 0.1
     y_axis = titled("singular value / largest", type="log", exponentformat="power", dtick=1, range=[bottom, 0.1])
     return figure(traces, titled("index of the singular value", rangemode="tozero", nticks=8), y_axis)
@@ -183,7 +183,7 @@ def _spectrum_trace(spectrum: FieldSpectrum, name: str, first: bool) -> go.Scatt
     )
 
 
-def _start_trace(start: list[tuple[int, float]]) -> go.Scatter:
+def _start_trace(start: list[tuple[int, float]], trials: list[str]) -> go.Scatter:
     """The median field before training."""
     return go.Scatter(
         name="before training (median)",
@@ -191,7 +191,8 @@ def _start_trace(start: list[tuple[int, float]]) -> go.Scatter:
         y=np.array([value for _, value in start], dtype=np.float32),
         mode="lines",
         line={"color": GREY, "dash": "dash", "width": 2.5},
-        hovertemplate="before training, median field<br>%{x}: %{y:.3g}<extra></extra>",
+        text=f"trial {', '.join(map(plot_text, trials))}",
+        hovertemplate="before training, median field<br>%{text}<br>%{x}: %{y:.3g}<extra></extra>",
     )
 
 

@@ -46,7 +46,7 @@ DIFFERENCES_HOW = (
     "A bar that does not touch 0 is a difference beyond seed noise (90 % interval over seeds, each cell by itself: of "
     "ten cells without any difference one is expected to stand out). Markers of one scale are moved apart sideways."
 )
-APART = 1.04
+APART = 1.1
 """Ratio of x between neighbouring markers of one scale."""
 COLUMNS = ("family", "variant", "arm", "sets", "scale", "further", "study", "reference mean", "mean", "difference")
 SHOWS = {

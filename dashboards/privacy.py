@@ -156,5 +156,6 @@ def _detection_trace(line: DetectionLine, axis: StudyAxis) -> go.Scatter:
         mode="lines+markers",
         line={"color": color, "width": 2, "dash": ARM_DASHES[line.arm]},
         marker={"color": color, "symbol": series_symbol(line.color, line.arm), "size": 8},
-        hovertemplate=f"{name}<br>%{{x}} rows: %{{y:.3f}} detected<extra></extra>",
+        text="trials " + "<br>".join(map(plot_text, line.trial_ids)),
+        hovertemplate=f"{name}<br>%{{x}} rows: %{{y:.3f}} detected<br>%{{text}}<extra></extra>",
     )
