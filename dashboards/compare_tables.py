@@ -114,7 +114,7 @@ def _uncounted(name: str, reference: str, rows: list[CellDifference]) -> str:
     """No claim where another test split is scored: its AUC differs whatever the models do."""
     return (
         f"{len(rows)} shared cells, but {name} and {reference} read different data, so that a difference of their test "
-        "AUC is none of the models."
+        "AUC says nothing about the models."
     )
 
 
