@@ -1,12 +1,14 @@
 """Quality against cost: every cell, and the front that no other cell dominates."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 
 from dashboards.figures import model_title
 from dashboards.outlook import ParetoRow
 from dashboards.page import Control, ControlKind, Panel, controls_html, panels_html, plot_text, section_html
-from dashboards.results import StudyResults
+from dashboards.results import StudyResults, Trial
 from dashboards.style import GREY, empty_figure, figure, series_color, series_symbol, size_axis, titled
 from dashboards.tables import Model, grouped, place_of
 
@@ -32,21 +34,22 @@ def section(results: StudyResults) -> tuple[str, list[Panel]]:
     of_auc = (row for row in rows if row.metric == "test_auc")
     auc = sorted(of_auc, key=lambda row: place_of(results, row.family, row.variant))
     figures = tuple(
-        pareto_figure([row for row in auc if row.cost_name == cost], title) for cost, title in COSTS.items()
+        pareto_figure([row for row in auc if row.cost_name == cost], title, results.finished)
+        for cost, title in COSTS.items()
     )
     panel = Panel("pareto", "Which cells does no other cell beat?", (CONTROL,), figures)
     return section_html(TITLE, controls_html(panel.controls) + panels_html([panel], HOW_TO_READ)), [panel]
 
 
-def pareto_figure(rows: list[ParetoRow], title: str) -> go.Figure:
-    """The front as steps, and every cell by family and arm."""
+def pareto_figure(rows: list[ParetoRow], title: str, trials: Sequence[Trial]) -> go.Figure:
+    """The front as steps, and every cell by family and arm; hovering names its trials."""
     if not rows:
         return empty_figure("No finished cell knows its cost and test AUC.")
     traces = [_front(rows)]
     by_model = grouped((Model(row.family, row.variant), row) for row in rows)
     for position, (model, members) in enumerate(by_model.items()):
         for arm, group in grouped((row.arm, row) for row in members).items():
-            traces.append(_cells(position, model, arm, group))
+            traces.append(_cells(position, model, arm, group, trials))
     return figure(traces, size_axis(title, [row.cost for row in rows]), titled("test AUC", tickformat=".4~f", nticks=7))
 
 
@@ -63,7 +66,7 @@ def _front(rows: list[ParetoRow]) -> go.Scatter:
     )
 
 
-def _cells(position: int, model: Model, arm: str, rows: list[ParetoRow]) -> go.Scatter:
+def _cells(position: int, model: Model, arm: str, rows: list[ParetoRow], trials: Sequence[Trial]) -> go.Scatter:
     name = f"{plot_text(model_title(model))} {arm}"
     return go.Scatter(
         name=name,
@@ -76,6 +79,14 @@ def _cells(position: int, model: Model, arm: str, rows: list[ParetoRow]) -> go.S
             "size": 9,
             "line": {"width": 0 if arm == "SE" else 2, "color": series_color(position)},
         },
-        text=[f"scale {row.scale:g}×, {row.num_sets} sets{', on the front' if row.on_front else ''}" for row in rows],
+        text=[_hover(row, trials) for row in rows],
         hovertemplate=f"{name}<br>%{{text}}<br>%{{x:.4s}}: AUC %{{y:.5f}}<extra></extra>",
     )
+
+
+def _hover(row: ParetoRow, trials: Sequence[Trial]) -> str:
+    """What hovering over a cell says."""
+    cell = (row.family, row.variant, row.arm, row.scale, row.num_sets)
+    ids = [t.trial_id for t in trials if (t.family, t.variant, t.arm, t.scale, t.num_sets) == cell]
+    named = f"<br>trials {'<br>'.join(map(plot_text, ids))}" if ids else ""
+    return f"scale {row.scale:g}×, {row.num_sets} sets{', on the front' if row.on_front else ''}{named}"
