@@ -25,7 +25,7 @@ class Reference(StrEnum):
 
 
 REFERENCE_CONTROL = Control("reference", "Difference to", ControlKind.BUTTONS, tuple(Reference))
-NAME_LETTERS, NAME_MARGIN = 14, 100
+NAME_LETTERS, NAME_MARGIN = 14, 116
 """Letters of a variant's name in a line, and the pixels that they take; plotly's own fitting gives up on a phone."""
 TREND_LOOKS = {
     "better": (GREEN, "circle", (Trend.RISES,)),
@@ -60,8 +60,18 @@ def ablation_panels(comparisons: list[Comparison]) -> list[Panel]:
         differences = [difference_figure(rows.get(s, []), ref) for s, ref in product(scales, Reference)]
         collapse = [collapse_figure(rows.get(scale, [])) for scale in scales]
         panels += [
-            Panel(f"differences-{position}", f"{title}: test AUC", (control, REFERENCE_CONTROL), tuple(differences)),
-            Panel(f"collapse-{position}", f"{title}: collapse and diversity", (control,), tuple(collapse)),
+            Panel(
+                f"differences-{position}",
+                f"{title}: what moves test AUC beyond seed noise?",
+                (control, REFERENCE_CONTROL),
+                tuple(differences),
+            ),
+            Panel(
+                f"collapse-{position}",
+                f"{title}: what lowers or lifts collapse and diversity?",
+                (control,),
+                tuple(collapse),
+            ),
         ]
     return panels
 
@@ -119,7 +129,7 @@ def collapse_figure(rows: list[VariantRow]) -> go.Figure:
     if not rows:
         return empty_figure("No finished trial at this scale.")
     traces = [_reading_trace(name, rows) for name in READINGS]
-    return _lined_up(traces, titled("from 0 to 1", range=[0, 1], nticks=6), rows)
+    return _lined_up(traces, titled("share of the greatest possible, 0 to 1", range=[0, 1], nticks=6), rows)
 
 
 def _reading_trace(name: str, rows: list[VariantRow]) -> go.Scatter:
@@ -131,7 +141,8 @@ def _reading_trace(name: str, rows: list[VariantRow]) -> go.Scatter:
         y=[_label(row) for row, _ in known],
         mode="markers",
         marker={"color": color, "symbol": symbol, "size": 12 if symbol.endswith("open") else 8},
-        hovertemplate=f"%{{y}}<br>{name} %{{x:.3f}}<extra></extra>",
+        text=[_hover(row) for row, _ in known],
+        hovertemplate=f"%{{text}}<br>{name} %{{x:.3f}}<extra></extra>",
     )
 
 
@@ -143,7 +154,8 @@ def _lined_up(traces: list[go.Scatter], x_axis: dict[str, Any], rows: list[Varia
     """Traces with the variants from top to bottom, beside a margin that their names fit into."""
     names = list(dict.fromkeys(_label(row) for row in rows))
     order = {"categoryorder": "array", "categoryarray": names[::-1], "range": [-0.6, len(names) - 0.4]}
-    drawn = figure(traces, x_axis, {"type": "category", "automargin": False, "tickfont": {"size": 10}, **order})
+    y_axis = titled("variant", type="category", automargin=False, tickfont={"size": 10}, **order)
+    drawn = figure(traces, x_axis, y_axis)
     drawn.update_layout(margin_l=NAME_MARGIN, showlegend=True)
     return drawn
 

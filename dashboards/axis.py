@@ -19,8 +19,9 @@ HOW_VERDICT = (
     "multi-embedding is that of its sets, each by itself."
 )
 HOW_QUALITY = (
-    "Points are means over seeds, bars one standard deviation, faint dots single trials. Colours tell scales; solid "
-    "lines with circles are single-embedding (SE), dashed ones with diamonds multi-embedding (ME)."
+    "Points are means over seeds, bars one standard deviation, faint dots single trials. Colours and marker "
+    "shapes tell scales; solid lines with filled markers are single-embedding (SE), dashed ones with open markers "
+    "multi-embedding (ME)."
 )
 HOW_ABUNDANCE = (
     "IA / K is the share of its dimensions that a table uses. First every id counts once, so that rows which were "

@@ -12,13 +12,13 @@ from dashboards.page import Control, ControlKind, Panel, plot_text
 from dashboards.results import StudyResults
 from dashboards.style import (
     ARM_DASHES,
-    ARM_SYMBOLS,
-    FAMILY_COLORS,
     GREY,
     LOG_FROM_RATIO,
     empty_figure,
     faded,
     figure,
+    series_color,
+    series_symbol,
     titled,
 )
 from dashboards.tables import Metric, Model, models, trials_of
@@ -37,7 +37,7 @@ def quality_panels(results: StudyResults, axis: StudyAxis) -> list[Panel]:
     return [
         Panel(
             name=f"quality-{position}",
-            title=model_title(model),
+            title=f"{model_title(model)}: does quality change with {axis.name} by more than the bars?",
             controls=(METRIC_CONTROL,),
             figures=tuple(_quality_figure(results, model, axis, metric) for metric in Metric),
         )
@@ -57,7 +57,12 @@ def abundance_pairs(results: StudyResults, axis: StudyAxis) -> list[list[Panel]]
         figures = [_abundance_figures(results, model, axis, reading) for reading in READINGS]
         pairs.append(
             [
-                Panel(f"abundance-{position}-{place}", f"{model_title(model)}, {counting}", (READING_CONTROL,), drawn)
+                Panel(
+                    f"abundance-{position}-{place}",
+                    f"{model_title(model)}, {counting}: does IA / K change with {axis.name}?",
+                    (READING_CONTROL,),
+                    drawn,
+                )
                 for place, (counting, drawn) in enumerate(zip(COUNTINGS, zip(*figures, strict=True), strict=True))
             ]
         )
@@ -75,7 +80,7 @@ def _abundance_figures(
 
 
 def line_figure(table: list[Line], axis: StudyAxis, y_axis: dict[str, Any]) -> go.Figure:
-    """Every line with the spread over seeds: colours tell scales, dashes and markers tell arms."""
+    """Every line with the spread over seeds: colours and markers tell scales, dashes and open markers arms."""
     if not table:
         return empty_figure(f"No finished trial has a place on the axis {plot_text(axis.name)}.")
     named: set[str] = set()
@@ -87,8 +92,8 @@ def line_figure(table: list[Line], axis: StudyAxis, y_axis: dict[str, Any]) -> g
 
 
 def line_color(line: Line) -> str:
-    """The colour of a line; past the palette's end colours come again."""
-    return FAMILY_COLORS[line.color % len(FAMILY_COLORS)]
+    """The colour of a line."""
+    return series_color(line.color)
 
 
 def _mean_trace(line: Line, first: bool) -> go.Scatter:
@@ -103,7 +108,7 @@ def _mean_trace(line: Line, first: bool) -> go.Scatter:
         error_y={"type": "data", "array": [point.std or 0.0 for point in line.points], "thickness": 1.2, "width": 4},
         mode="lines+markers",
         line={"color": color, "width": 2, "dash": ARM_DASHES[line.arm]},
-        marker={"color": color, "symbol": ARM_SYMBOLS[line.arm], "size": 8},
+        marker={"color": color, "symbol": series_symbol(line.color, line.arm), "size": 8},
         text=[_hover(line, position) for position in range(len(line.points))],
         hovertemplate="%{text}<extra></extra>",
     )
@@ -118,8 +123,9 @@ def _seed_trace(line: Line) -> go.Scatter:
         x=_x_values(line, [len(point.trials) for point in line.points]),
         y=np.array([trial.value for trial in trials]),
         mode="markers",
-        marker={"color": faded(line_color(line), 0.4), "symbol": ARM_SYMBOLS[line.arm], "size": 5},
-        hoverinfo="skip",
+        marker={"color": faded(line_color(line), 0.4), "symbol": series_symbol(line.color, line.arm), "size": 5},
+        text=[f"trial {plot_text(trial.trial_id)}: {trial.value:.5f}" for trial in trials],
+        hovertemplate=f"{plot_text(line.label)}<br>%{{text}}<extra></extra>",
     )
 
 

@@ -1,5 +1,6 @@
 """Multi- against single-embedding at equal budget, however the budget is counted: a figure, a table, sentences."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -8,8 +9,8 @@ import plotly.graph_objects as go
 
 from dashboards.evidence import BudgetCell
 from dashboards.figures import model_title
-from dashboards.page import Control, ControlKind, Panel, controls_html, panels_html, section_html, text
-from dashboards.results import StudyResults
+from dashboards.page import Control, ControlKind, Panel, controls_html, panels_html, plot_text, section_html, text
+from dashboards.results import StudyResults, Trial
 from dashboards.style import BLUE, GREEN, GREY, ORANGE, PURPLE, empty_figure, figure, scale_axis, titled
 from dashboards.tables import Metric, Model, grouped, place_of
 from recscale.curves.budget_words import AXIS_NAMES, budget_sentence, outcome
@@ -73,7 +74,7 @@ def section(results: StudyResults) -> tuple[str, list[Panel]]:
     cells = tuple(sorted(found, key=lambda cell: place_of(results, cell.family, cell.variant)))
     if not cells:
         return section_html(TITLE, "<p>No multi-embedding trial has finished, so there is nothing to compare.</p>"), []
-    panel = budget_panel(cells)
+    panel = budget_panel(results, cells)
     body = f"<p>{text(OPENING)}</p>{_sentences(cells)}{controls_html(panel.controls)}"
     return section_html(TITLE, f"{body}{panels_html([panel], HOW_TO_READ)}{_table(cells)}"), [panel]
 
@@ -83,12 +84,16 @@ def budget_models(cells: tuple[BudgetCell, ...]) -> list[Model]:
     return list(dict.fromkeys(Model(cell.family, cell.variant) for cell in cells))
 
 
-def budget_panel(cells: tuple[BudgetCell, ...]) -> Panel:
+def budget_panel(results: StudyResults, cells: tuple[BudgetCell, ...]) -> Panel:
     """ME − SE against scale for the chosen family and metric."""
     found = budget_models(cells)
     control = Control("budget-family", "Family", ControlKind.DROPDOWN, tuple(map(model_title, found)))
-    figures = tuple(budget_figure(chosen(cells, model, metric), metric) for model, metric in product(found, Metric))
-    return Panel("budget", "Multi- minus single-embedding at equal budget", (control, METRIC_CONTROL), figures)
+    figures = tuple(
+        budget_figure(chosen(cells, model, metric), metric, results.finished)
+        for model, metric in product(found, Metric)
+    )
+    title = "Multi- minus single-embedding at equal budget: which bars stay clear of 0?"
+    return Panel("budget", title, (control, METRIC_CONTROL), figures)
 
 
 def chosen(cells: tuple[BudgetCell, ...], model: Model, metric: Metric) -> list[BudgetCell]:
@@ -96,12 +101,12 @@ def chosen(cells: tuple[BudgetCell, ...], model: Model, metric: Metric) -> list[
     return [c for c in cells if (c.family, c.variant, c.metric) == (model.family, model.variant, metric.value)]
 
 
-def budget_figure(cells: list[BudgetCell], metric: Metric) -> go.Figure:
-    """One series per axis, with a line at no difference."""
+def budget_figure(cells: list[BudgetCell], metric: Metric, trials: Sequence[Trial]) -> go.Figure:
+    """One series per axis, with a line at no difference; hovering names those of the trials that were compared."""
     inside = [cell for cell in cells if cell.comparison.value is not None]
     if not inside:
         return empty_figure("No cell can be compared; the table below says why.")
-    traces = [_trace(axis, group) for axis, group in grouped((cell.axis, cell) for cell in inside).items()]
+    traces = [_trace(axis, group, trials) for axis, group in grouped((cell.axis, cell) for cell in inside).items()]
     drawn = figure(
         traces,
         scale_axis(cell.scale for cell in cells),
@@ -111,7 +116,7 @@ def budget_figure(cells: list[BudgetCell], metric: Metric) -> go.Figure:
     return drawn
 
 
-def _trace(axis: BudgetAxis, cells: list[BudgetCell]) -> go.Scatter:
+def _trace(axis: BudgetAxis, cells: list[BudgetCell], trials: Sequence[Trial]) -> go.Scatter:
     """The comparisons on one axis."""
     shift = (1 + APART) ** (list(BudgetAxis).index(axis) - 1.5)
     return go.Scatter(
@@ -121,7 +126,7 @@ def _trace(axis: BudgetAxis, cells: list[BudgetCell]) -> go.Scatter:
         error_y={"type": "data", "array": [_half(cell.comparison) for cell in cells], "thickness": 1.2, "width": 4},
         mode="markers",
         marker={"color": COLORS[axis], "symbol": SYMBOLS[axis], "size": 9},
-        text=[_hover(cell) for cell in cells],
+        text=[_hover(cell, trials) for cell in cells],
         hovertemplate=f"equal {AXIS_NAMES[axis]}<br>%{{text}}<extra></extra>",
     )
 
@@ -131,14 +136,27 @@ def _half(found: Comparison) -> float:
     return 0.0 if found.low is None or found.high is None else (found.high - found.low) / 2
 
 
-def _hover(cell: BudgetCell) -> str:
+def _hover(cell: BudgetCell, trials: Sequence[Trial]) -> str:
     """What hovering over a comparison says."""
     found = cell.comparison
     between = sorted({found.lower_scale or 0.0, found.upper_scale or 0.0})
     where = " and ".join(f"{scale:g}×" for scale in between)
     return (
         f"ME scale {cell.scale:g}×, {cell.num_sets} sets: {found.multi:.5f}<br>SE of {found.x:,.6g} {cell.axis}: "
-        f"{found.single:.5f}<br>from SE at scale {where}<br>{_numbers(found)}"
+        f"{found.single:.5f}<br>from SE at scale {where}<br>{_numbers(found)}<br>{_trials_text(cell, trials)}"
+    )
+
+
+def _trials_text(cell: BudgetCell, trials: Sequence[Trial]) -> str:
+    """The trials of both sides, as far as the family's label names no settings that tell them apart."""
+    mine = [trial for trial in trials if (trial.family, trial.variant) == (cell.family, cell.variant)]
+    multi = [t for t in mine if (t.scale, t.num_sets) == (cell.scale, cell.num_sets)]
+    near = {cell.comparison.lower_scale, cell.comparison.upper_scale}
+    single = [trial for trial in mine if trial.arm == "SE" and trial.scale in near]
+    return "<br>".join(
+        f"{arm} trials {', '.join(plot_text(trial.trial_id) for trial in group)}"
+        for arm, group in (("ME", multi), ("SE", single))
+        if group
     )
 
 

@@ -44,8 +44,8 @@ HOW_TO_READ = {
     "Coloured: trained tables; grey, open: the same tables before training. Points are means over seeds, bars one "
     "standard deviation. Dashed: multi-embedding (ME), per set. Counting ids by their frequency tells collapse from "
     "rows that were hardly ever trained.",
-    "training": "A line per trial, colour by scale, dashed for multi-embedding; the filled marker is the evaluation "
-    "whose weights were tested.",
+    "training": "A line per trial, colour and marker by scale, dashed for multi-embedding; the filled marker is the "
+    "evaluation whose weights were tested.",
     "fields": "Filled markers are the trained tables, open ones the tables before training: a filled marker below its "
     "open one has lost dimensions. Fields with fewer ids than K cannot reach 1.",
     "blocks": "Eᵢ→ⱼ is what field i shows to field j: its table times their block of the first cross layer, or its "
@@ -182,8 +182,12 @@ def _families(results: CollapseResults) -> Section:
     colors = label_colors(labels)
     trials = tuple(trial for trial in results.study.finished if trial.family in labels)
     panels = [
-        _over_scales_panel("families-ia", "IA / K against scale, by family", trials, "ia_ratio_mean", colors),
-        _over_scales_panel("families-auc", "Test AUC against scale, by family", trials, "test_auc", colors),
+        _over_scales_panel(
+            "families-ia", "IA / K against scale: which family lies higher?", trials, "ia_ratio_mean", colors
+        ),
+        _over_scales_panel(
+            "families-auc", "Test AUC against scale: is it the same family?", trials, "test_auc", colors
+        ),
     ]
     body = panels_html(panels, HOW_TO_READ["families"])
     return _section("Evidence IV: families of unlike abundance", families_words(results), body, panels)

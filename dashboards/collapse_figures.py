@@ -25,16 +25,16 @@ from dashboards.page import Control, ControlKind, Panel, plot_text
 from dashboards.results import SpectrumRow, StudyResults
 from dashboards.style import (
     BLUE,
-    FAMILY_COLORS,
     GREEN,
     GREY,
     ORANGE,
     PURPLE,
-    SYMBOLS,
     VERMILLION,
     empty_figure,
     figure,
     scale_axis,
+    series_color,
+    series_symbol,
     titled,
 )
 from dashboards.tables import MeanPoint, grouped, models
@@ -43,6 +43,7 @@ SERIES_COLORS = {Series.SINGLE: BLUE, Series.PER_SET: VERMILLION, Series.CONCATE
 SERIES_DASHES = {Series.SINGLE: "solid", Series.PER_SET: "dash", Series.CONCATENATED: "dot"}
 SERIES_SYMBOLS = {Series.SINGLE: "circle", Series.PER_SET: "diamond", Series.CONCATENATED: "square"}
 THIRD_COLORS = (ORANGE, GREEN, PURPLE)
+THIRD_DASHES = ("dot", "dashdot", "solid")
 MOST_FIELD_TICKS = 14
 LONGEST_TICK = 16
 DEEPEST_DECADE = -8.0
@@ -57,7 +58,7 @@ def abundance_panels(results: StudyResults) -> list[Panel]:
     return [
         Panel(
             name=f"abundance-{position}",
-            title=model_title(model),
+            title=f"{model_title(model)}: does IA / K fall with scale, and less for ME?",
             controls=(WEIGHTING_CONTROL,),
             figures=tuple(abundance_figure(abundance_against_scale(results, model, each)) for each in Weighting),
         )
@@ -100,19 +101,23 @@ def diversity_panel(results: StudyResults) -> Panel:
     traces, scales = [], []
     for position, model in enumerate(models(results)):
         points = diversity_against_scale(results, model)
-        color = FAMILY_COLORS[position % len(FAMILY_COLORS)]
         if points:
-            traces.append(_scale_trace(plot_text(model_title(model)), points, color, SYMBOLS[position % len(SYMBOLS)]))
+            name = plot_text(model_title(model))
+            traces.append(_scale_trace(name, points, series_color(position), series_symbol(position)))
             scales += [point.scale for point in points]
     drawn = figure(traces, scale_axis(scales), titled("set diversity (1 − cosine)", rangemode="tozero"))
-    return Panel("diversity", "Set diversity", (), (drawn if traces else empty_figure("No trial has several sets."),))
+    shown = drawn if traces else empty_figure("No trial has several sets.")
+    return Panel("diversity", "Set diversity: are the sets more than copies (0) of each other?", (), (shown,))
 
 
 def spectra_panels(results: StudyResults) -> list[Panel]:
     """Spectra of SE and of ME for the family and scale that the dropdown names."""
     rows_by_choice = [rows_of(results, choice, Weighting.UNIFORM) for choice in choices(results)]
     pairs = [spectra_pair(rows) for rows in rows_by_choice]
-    titles = ("Spectra, single-embedding", "Spectra, multi-embedding, concatenated")
+    titles = (
+        "Spectra of single-embedding: which fields drop early?",
+        "Spectra of multi-embedding, concatenated: do they drop later?",
+    )
     return [
         Panel(name, title, (choice_control(results),), figures)
         for name, title, figures in zip(("spectra-se", "spectra-me"), titles, zip(*pairs, strict=True), strict=True)
@@ -133,7 +138,12 @@ def fields_panel(results: StudyResults) -> Panel:
         field_figure(field_abundance(rows_of(results, choice, weighting)))
         for choice, weighting in product(choices(results), Weighting)
     )
-    return Panel("fields", "IA / K per field", (choice_control(results), WEIGHTING_CONTROL), figures)
+    return Panel(
+        "fields",
+        "IA / K per field: which filled markers lie below their open ones?",
+        (choice_control(results), WEIGHTING_CONTROL),
+        figures,
+    )
 
 
 def choice_control(results: StudyResults) -> Control:
@@ -152,7 +162,7 @@ def spectra_figure(best: list[FieldSpectrum], initial: list[FieldSpectrum], lowe
         traces += [_spectrum_trace(s, f"{min(sizes):,}–{max(sizes):,} ids", i == 0) for i, s in enumerate(group)]
     start = median_spectrum(initial)
     if start:
-        traces.append(_start_trace(start))
+        traces.append(_start_trace(start, sorted({each.trial_id for each in initial})))
     bottom = max(math.log10(lowest), DEEPEST_DECADE) - 0.1
     y_axis = titled("singular value / largest", type="log", exponentformat="power", dtick=1, range=[bottom, 0.1])
     return figure(traces, titled("index of the singular value", rangemode="tozero", nticks=8), y_axis)
@@ -168,12 +178,12 @@ def _spectrum_trace(spectrum: FieldSpectrum, name: str, first: bool) -> go.Scatt
         x=np.array(spectrum.index, dtype=np.uint16),
         y=np.array(spectrum.normalized, dtype=np.float32),
         mode="lines" if len(spectrum.index) > 1 else "markers",
-        line={"color": THIRD_COLORS[spectrum.third], "width": 1.3},
+        line={"color": THIRD_COLORS[spectrum.third], "dash": THIRD_DASHES[spectrum.third], "width": 1.3},
         hovertemplate=f"{label}<br>%{{x}}: %{{y:.3g}}<extra></extra>",
     )
 
 
-def _start_trace(start: list[tuple[int, float]]) -> go.Scatter:
+def _start_trace(start: list[tuple[int, float]], trials: list[str]) -> go.Scatter:
     """The median field before training."""
     return go.Scatter(
         name="before training (median)",
@@ -181,7 +191,8 @@ def _start_trace(start: list[tuple[int, float]]) -> go.Scatter:
         y=np.array([value for _, value in start], dtype=np.float32),
         mode="lines",
         line={"color": GREY, "dash": "dash", "width": 2.5},
-        hovertemplate="before training, median field<br>%{x}: %{y:.3g}<extra></extra>",
+        text=f"trial {', '.join(map(plot_text, trials))}",
+        hovertemplate="before training, median field<br>%{text}<br>%{x}: %{y:.3g}<extra></extra>",
     )
 
 

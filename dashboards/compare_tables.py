@@ -86,7 +86,8 @@ def sentences(reference: StudyResults, others: Sequence[StudyResults]) -> list[s
         if not rows:
             lines.append(f"{other.name} and {reference.name} share no finished cell.")
         for model, group in grouped((row.cell.model, row) for row in rows).items():
-            lines.append(f"{model.family}: {_counted(other.name, reference.name, group)}")
+            told = _counted if same_data(reference, other) else _uncounted
+            lines.append(f"{model.family}: {told(other.name, reference.name, group)}")
         only = unshared(reference, other)
         if any(only):
             lines.append(f"Left out: {only[0]} cells only in {reference.name}, {only[1]} only in {other.name}.")
@@ -109,10 +110,23 @@ def _counted(name: str, reference: str, rows: list[CellDifference]) -> str:
     )
 
 
+def _uncounted(name: str, reference: str, rows: list[CellDifference]) -> str:
+    """No claim where another test split is scored: its AUC differs whatever the models do."""
+    return (
+        f"{len(rows)} shared cells, but {name} and {reference} read different data, so that a difference of their test "
+        "AUC says nothing about the models."
+    )
+
+
+def same_data(first: StudyResults, second: StudyResults) -> bool:
+    """Whether both studies know their data by the same fingerprint, or neither knows it."""
+    prints = [dict(study.provenance).get("dataset_fingerprint", "unknown") for study in (first, second)]
+    return prints[0] == prints[1]
+
+
 def data_note(studies: Sequence[StudyResults]) -> str:
     """A warning where the studies did not read the same data; empty where they did."""
-    fingerprints = {dict(study.provenance).get("dataset_fingerprint", "unknown") for study in studies}
-    if len(fingerprints) == 1:
+    if all(same_data(studies[0], study) for study in studies):
         return ""
     return (
         "These studies read different data, so that their test rows differ: compare how the curves run, not how high "

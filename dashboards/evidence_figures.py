@@ -22,12 +22,13 @@ from dashboards.page import Control, ControlKind, Panel, plot_text
 from dashboards.style import (
     ARM_DASHES,
     BLUE,
-    FAMILY_COLORS,
     GREY,
     VERMILLION,
     empty_figure,
     figure,
     scale_axis,
+    series_color,
+    series_symbol,
     titled,
 )
 from dashboards.tables import MeanPoint
@@ -90,14 +91,14 @@ def _training_figure(results: CollapseResults, label: str, column: str) -> go.Fi
     if not runs:
         return empty_figure("No trial of this family has finished.")
     scales = sorted({looks[0].scale for looks in runs.values()})
-    traces = [_run_trace(looks, column, FAMILY_COLORS[scales.index(looks[0].scale) % 6]) for looks in runs.values()]
+    traces = [_run_trace(looks, column, scales.index(looks[0].scale)) for looks in runs.values()]
     _name_once(traces)
     return figure(traces, titled(EPOCHS, rangemode="tozero"), titled(ABUNDANCE[column], rangemode="tozero"))
 
 
-def _run_trace(looks: list[Look], column: str, color: str) -> go.Scatter:
+def _run_trace(looks: list[Look], column: str, series: int) -> go.Scatter:
     """One trial's looks; its best one is filled."""
-    first = looks[0]
+    first, color = looks[0], series_color(series)
     name = f"{first.arm} {first.scale:g}×"
     return go.Scatter(
         name=name,
@@ -106,14 +107,14 @@ def _run_trace(looks: list[Look], column: str, color: str) -> go.Scatter:
         y=np.array([getattr(look, column) for look in looks], dtype=np.float32),
         mode="lines+markers",
         line={"color": color, "dash": ARM_DASHES[first.arm], "width": 1.5},
-        marker={"color": color, "size": 7, "symbol": [_look_symbol(look) for look in looks]},
+        marker={"color": color, "size": 7, "symbol": [_look_symbol(look, series) for look in looks]},
         text=[_look_text(look) for look in looks],
         hovertemplate="%{text}<br>%{x:.3g} passes: %{y:.4f}<extra></extra>",
     )
 
 
-def _look_symbol(look: Look) -> str:
-    return "circle" if look.moment == "best" else "circle-open"
+def _look_symbol(look: Look, series: int) -> str:
+    return series_symbol(series) + ("" if look.moment == "best" else "-open")
 
 
 def _look_text(look: Look) -> str:
@@ -201,12 +202,19 @@ def comparison_figure(lines: list[Line], y_axis: dict[str, object], colors: dict
     if not lines:
         return empty_figure("No finished trial of these families.")
     traces = [line_trace(line, f"{line.label} {line.arm}", colors[line.label]) for line in lines]
+    for trace, line in zip(traces, lines, strict=True):
+        trace.marker.symbol = _label_symbol(line.label, line.arm, colors)
     return _over_scales(traces, lines, y_axis)
 
 
 def label_colors(labels: list[str]) -> dict[str, str]:
     """A colour per label, in turn."""
-    return {label: FAMILY_COLORS[position % len(FAMILY_COLORS)] for position, label in enumerate(labels)}
+    return {label: series_color(position) for position, label in enumerate(labels)}
+
+
+def _label_symbol(label: str, arm: str, colors: dict[str, str]) -> str:
+    """The marker of a label, by its place among the colours."""
+    return series_symbol(list(colors).index(label), arm)
 
 
 def path_figure(
@@ -220,14 +228,14 @@ def path_figure(
             y=np.array([point.y for point in points]),
             mode="lines+markers+text",
             line={"color": colors[label], "dash": ARM_DASHES[arm], "width": 1.5},
-            marker={"color": colors[label], "size": 8},
+            marker={"color": colors[label], "symbol": _label_symbol(label, arm, colors), "size": 8},
             text=[f"{point.scale:g}×" for point in points],
-            textposition="top center",
+            textposition="bottom center" if place % 2 else "top center",
             customdata=[", ".join(map(plot_text, point.trial_ids)) for point in points],
             hovertemplate=f"{plot_text(label)} {arm}, scale %{{text}}<br>%{{x:.4f}}: %{{y:.5f}}"
             "<br>trials %{customdata}<extra></extra>",
         )
-        for (label, arm), points in paths.items()
+        for place, ((label, arm), points) in enumerate(paths.items())
         if points
     ]
     if not traces:
@@ -240,7 +248,7 @@ def loss_figure(runs: list[list[Look]], colors: dict[str, str]) -> go.Figure:
     traces = []
     for looks in runs:
         seen = [look for look in looks if look.train_loss is not None]
-        trace = _run_trace(seen or looks, "valid_auc", colors[looks[0].family])
+        trace = _run_trace(seen or looks, "valid_auc", list(colors).index(looks[0].family))
         trace.x = np.array([look.train_loss for look in seen], dtype=np.float32)
         trace.name = plot_text(f"{looks[0].family} {looks[0].arm}")
         trace.legendgroup = trace.name

@@ -12,13 +12,13 @@ from dashboards.style import (
     ARM_COLORS,
     ARM_DASHES,
     ARM_SYMBOLS,
-    FAMILY_COLORS,
     GREY,
-    SYMBOLS,
     empty_figure,
     faded,
     figure,
     scale_axis,
+    series_color,
+    series_symbol,
     size_axis,
     titled,
 )
@@ -73,7 +73,7 @@ def scaling_panels(results: StudyResults) -> list[Panel]:
     return [
         Panel(
             name=f"scaling-{position}",
-            title=model_title(model),
+            title=f"{model_title(model)}: does ME (dashed) pull away from SE?",
             controls=(AXIS_CONTROL, METRIC_CONTROL),
             figures=tuple(scaling_figure(results, model, axis, metric) for axis, metric in product(Axis, Metric)),
         )
@@ -122,9 +122,9 @@ def _curve(line: FitLine) -> go.Scatter:
         y=np.array(line.mean, dtype=np.float32),
         mode="lines",
         line={"color": ARM_COLORS[line.arm], "dash": ARM_DASHES[line.arm], "width": 2},
+        name=f"{line.arm} law",
         text=f"{line.arm} {plot_text(line.law)}<br>{plot_text(line.formula)}",
         hovertemplate="%{text}<br>%{x:.4g}: %{y:.5f}<extra></extra>",
-        showlegend=False,
         legendgroup=line.arm,
     )
 
@@ -191,7 +191,7 @@ def _note_below(drawn: go.Figure, note: str) -> None:
 def cost_panel(results: StudyResults) -> Panel:
     """Quality against cost, one point per finished trial."""
     figures = tuple(cost_figure(cost_points(results, cost), cost) for cost in Cost)
-    return Panel("cost", "Test AUC against cost, per trial", (COST_CONTROL,), figures)
+    return Panel("cost", "Test AUC against cost: which family lies above the others?", (COST_CONTROL,), figures)
 
 
 def cost_figure(points: list[CostPoint], cost: Cost) -> go.Figure:
@@ -213,9 +213,8 @@ def cost_figure(points: list[CostPoint], cost: Cost) -> go.Figure:
 
 
 def _cost_trace(position: int, model: Model, arm: str, points: list[CostPoint]) -> go.Scatter:
-    """The trials of one family and arm; past six families the symbol changes with the palette's next round."""
-    color = FAMILY_COLORS[position % len(FAMILY_COLORS)]
-    symbol = SYMBOLS[position // len(FAMILY_COLORS) % len(SYMBOLS)]
+    """The trials of one family and arm."""
+    color = series_color(position)
     title = plot_text(model_title(model))
     return go.Scatter(
         name=title,
@@ -225,7 +224,7 @@ def _cost_trace(position: int, model: Model, arm: str, points: list[CostPoint]) 
         mode="markers",
         marker={
             "color": color,
-            "symbol": symbol if arm == "SE" else f"{symbol}-open",
+            "symbol": series_symbol(position, arm),
             "size": 9,
             "line": {"width": 0 if arm == "SE" else 2, "color": color},
         },

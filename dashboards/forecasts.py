@@ -3,6 +3,7 @@
 from dashboards.outlook import ForecastRow
 from dashboards.page import Panel, number, section_html, text
 from dashboards.results import StudyResults
+from dashboards.tables import place_of
 from dashboards.trial_table import sortable_html
 from recscale.curves.forecast import Kind
 
@@ -29,7 +30,8 @@ def section(results: StudyResults) -> tuple[str, list[Panel]]:
     found = results.outlook.forecasts
     if found is None:
         return section_html(TITLE, "<p>forecasts.json has not been written; `recscale report` writes it.</p>"), []
-    rows = [row for row in found.forecasts if row.metric == "test_auc"]
+    of_auc = (row for row in found.forecasts if row.metric == "test_auc")
+    rows = sorted(of_auc, key=lambda row: place_of(results, row.family, row.variant))
     if not rows:
         return section_html(TITLE, "<p>No law was fitted over two scales or more, so nothing can be forecast.</p>"), []
     needs = "".join(f"<li>{text(row.sentence)}</li>" for row in found.needs)

@@ -85,7 +85,9 @@
   });
 
   const sortKey = (row, column, numeric) => {
-    const shown = row.cells[column].textContent;
+    const cell = row.cells[column];
+    if (!cell || cell.colSpan > 1) return "";
+    const shown = cell.textContent;
     return numeric ? shown.replaceAll(",", "").replace("–", "") : shown;
   };
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dashboards.outlook import PairedRow
 from dashboards.page import Panel, section_html, text
 from dashboards.results import StudyResults
+from dashboards.tables import place_of
 from dashboards.trial_table import sortable_html
 
 TITLE = "Paired on the same test rows"
@@ -31,9 +32,10 @@ COLUMNS = (
 
 def section(results: StudyResults) -> tuple[str, list[Panel]]:
     """The section; it has no figure."""
-    rows = results.outlook.paired
-    if rows is None:
+    found = results.outlook.paired
+    if found is None:
         return section_html(TITLE, "<p>paired.parquet has not been written; `recscale report` writes it.</p>"), []
+    rows = sorted(found, key=lambda row: place_of(results, row.family, row.variant))
     if not rows:
         return section_html(TITLE, "<p>No scale has finished trials of both arms with the same seed.</p>"), []
     body = f"<p>{text(OPENING)}</p><p>{text(summary(rows))}</p>"

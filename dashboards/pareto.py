@@ -1,13 +1,16 @@
 """Quality against cost: every cell, and the front that no other cell dominates."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import plotly.graph_objects as go
 
+from dashboards.figures import model_title
 from dashboards.outlook import ParetoRow
 from dashboards.page import Control, ControlKind, Panel, controls_html, panels_html, plot_text, section_html
-from dashboards.results import StudyResults
-from dashboards.style import FAMILY_COLORS, GREY, SYMBOLS, empty_figure, figure, size_axis, titled
-from dashboards.tables import grouped
+from dashboards.results import StudyResults, Trial
+from dashboards.style import GREY, empty_figure, figure, series_color, series_symbol, size_axis, titled
+from dashboards.tables import Model, grouped, place_of
 
 TITLE = "Pareto front"
 COSTS = {
@@ -28,22 +31,25 @@ def section(results: StudyResults) -> tuple[str, list[Panel]]:
     rows = results.outlook.pareto
     if rows is None:
         return section_html(TITLE, "<p>pareto.parquet has not been written; `recscale report` writes it.</p>"), []
-    auc = [row for row in rows if row.metric == "test_auc"]
+    of_auc = (row for row in rows if row.metric == "test_auc")
+    auc = sorted(of_auc, key=lambda row: place_of(results, row.family, row.variant))
     figures = tuple(
-        pareto_figure([row for row in auc if row.cost_name == cost], title) for cost, title in COSTS.items()
+        pareto_figure([row for row in auc if row.cost_name == cost], title, results.finished)
+        for cost, title in COSTS.items()
     )
     panel = Panel("pareto", "Which cells does no other cell beat?", (CONTROL,), figures)
     return section_html(TITLE, controls_html(panel.controls) + panels_html([panel], HOW_TO_READ)), [panel]
 
 
-def pareto_figure(rows: list[ParetoRow], title: str) -> go.Figure:
-    """The front as steps, and every cell by family and arm."""
+def pareto_figure(rows: list[ParetoRow], title: str, trials: Sequence[Trial]) -> go.Figure:
+    """The front as steps, and every cell by family and arm; hovering names its trials."""
     if not rows:
         return empty_figure("No finished cell knows its cost and test AUC.")
-    families = list(dict.fromkeys(row.family for row in rows))
     traces = [_front(rows)]
-    for (family, arm), group in grouped(((row.family, row.arm), row) for row in rows).items():
-        traces.append(_cells(families.index(family), family, arm, group))
+    by_model = grouped((Model(row.family, row.variant), row) for row in rows)
+    for position, (model, members) in enumerate(by_model.items()):
+        for arm, group in grouped((row.arm, row) for row in members).items():
+            traces.append(_cells(position, model, arm, group, trials))
     return figure(traces, size_axis(title, [row.cost for row in rows]), titled("test AUC", tickformat=".4~f", nticks=7))
 
 
@@ -60,15 +66,27 @@ def _front(rows: list[ParetoRow]) -> go.Scatter:
     )
 
 
-def _cells(place: int, family: str, arm: str, rows: list[ParetoRow]) -> go.Scatter:
-    color = FAMILY_COLORS[place % len(FAMILY_COLORS)]
-    symbol = SYMBOLS[place // len(FAMILY_COLORS) % len(SYMBOLS)]
+def _cells(position: int, model: Model, arm: str, rows: list[ParetoRow], trials: Sequence[Trial]) -> go.Scatter:
+    name = f"{plot_text(model_title(model))} {arm}"
     return go.Scatter(
-        name=f"{plot_text(family)} {arm}",
+        name=name,
         x=np.array([row.cost for row in rows]),
         y=np.array([row.quality for row in rows]),
         mode="markers",
-        marker={"color": color, "symbol": symbol if arm == "SE" else f"{symbol}-open", "size": 9},
-        text=[f"scale {row.scale:g}×, {row.num_sets} sets{', on the front' if row.on_front else ''}" for row in rows],
-        hovertemplate=f"{plot_text(family)} {arm}<br>%{{text}}<br>%{{x:.4s}}: AUC %{{y:.5f}}<extra></extra>",
+        marker={
+            "color": series_color(position),
+            "symbol": series_symbol(position, arm),
+            "size": 9,
+            "line": {"width": 0 if arm == "SE" else 2, "color": series_color(position)},
+        },
+        text=[_hover(row, trials) for row in rows],
+        hovertemplate=f"{name}<br>%{{text}}<br>%{{x:.4s}}: AUC %{{y:.5f}}<extra></extra>",
     )
+
+
+def _hover(row: ParetoRow, trials: Sequence[Trial]) -> str:
+    """What hovering over a cell says."""
+    cell = (row.family, row.variant, row.arm, row.scale, row.num_sets)
+    ids = [t.trial_id for t in trials if (t.family, t.variant, t.arm, t.scale, t.num_sets) == cell]
+    named = f"<br>trials {'<br>'.join(map(plot_text, ids))}" if ids else ""
+    return f"scale {row.scale:g}×, {row.num_sets} sets{', on the front' if row.on_front else ''}{named}"

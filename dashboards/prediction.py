@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from dashboards.figures import model_title
 from dashboards.page import Control, ControlKind, Panel, controls_html, panels_html, plot_text, section_html, text
 from dashboards.results import StudyResults, Trial
-from dashboards.style import FAMILY_COLORS, SYMBOLS, empty_figure, figure, titled
+from dashboards.style import empty_figure, figure, series_color, series_symbol, titled
 from dashboards.tables import Model, grouped, place_of
 from recscale.curves.association import Coefficient
 from recscale.curves.prediction import MEASURE_NAMES, ArmAssociations, Measure
@@ -101,9 +101,8 @@ def scatter_panel(results: StudyResults) -> Panel:
         scatter_figure(scatter_points(results, measure, outcome), measure, outcome)
         for measure, outcome in product(Measure, Outcome)
     )
-    return Panel(
-        "prediction", "Collapse metric against quality, per trial", (MEASURE_CONTROL, OUTCOME_CONTROL), figures
-    )
+    title = "Quality against collapse, per trial: do points to the right lie higher?"
+    return Panel("prediction", title, (MEASURE_CONTROL, OUTCOME_CONTROL), figures)
 
 
 def scatter_points(results: StudyResults, measure: Measure, outcome: Outcome) -> list[ScatterPoint]:
@@ -148,9 +147,8 @@ def scatter_figure(points: list[ScatterPoint], measure: Measure, outcome: Outcom
 
 
 def _trace(position: int, model: Model, arm: str, points: list[ScatterPoint]) -> go.Scatter:
-    """The trials of one family and arm; past six families the symbol changes with the palette's next round."""
-    color, title = FAMILY_COLORS[position % len(FAMILY_COLORS)], plot_text(model_title(model))
-    symbol = SYMBOLS[position // len(FAMILY_COLORS) % len(SYMBOLS)]
+    """The trials of one family and arm."""
+    color, title = series_color(position), plot_text(model_title(model))
     return go.Scatter(
         name=f"{title} {arm}",
         x=np.array([point.x for point in points]),
@@ -158,7 +156,7 @@ def _trace(position: int, model: Model, arm: str, points: list[ScatterPoint]) ->
         mode="markers",
         marker={
             "color": color,
-            "symbol": symbol if arm == "SE" else f"{symbol}-open",
+            "symbol": series_symbol(position, arm),
             "size": 9,
             "line": {"width": 0 if arm == "SE" else 2, "color": color},
         },

@@ -21,12 +21,12 @@ from dashboards.privacy_tables import (
 from dashboards.results import StudyResults
 from dashboards.style import (
     ARM_DASHES,
-    ARM_SYMBOLS,
-    FAMILY_COLORS,
     GREY,
     empty_figure,
     faded,
     figure,
+    series_color,
+    series_symbol,
     titled,
 )
 from dashboards.tables import Model, models
@@ -102,7 +102,8 @@ def _coverage(results: StudyResults) -> str:
 def _leak_panel(results: StudyResults, model: Model, axis: StudyAxis, position: int) -> Panel:
     """One family's leak along the axis."""
     figures = tuple(_leak_figure(results, model, axis, leak) for leak in Leak)
-    return Panel(f"privacy-{position}", model_title(model), (LEAK_CONTROL,), figures)
+    title = f"{model_title(model)}: does the attack rise above chance (grey)?"
+    return Panel(f"privacy-{position}", title, (LEAK_CONTROL,), figures)
 
 
 def _leak_figure(results: StudyResults, model: Model, axis: StudyAxis, leak: Leak) -> go.Figure:
@@ -127,7 +128,7 @@ def _detection_panels(results: StudyResults, axis: StudyAxis) -> list[Panel]:
             detection_figure([line for line in table if line.configuration == name and line.rows], axis)
             for name in names
         )
-        title = f"{model_title(model)}, collections detected"
+        title = f"{model_title(model)}: from how many rows on is a collection detected?"
         panels.append(Panel(f"detected-{position}", title, (control,), figures))
     return panels
 
@@ -145,7 +146,7 @@ def detection_figure(table: list[DetectionLine], axis: StudyAxis) -> go.Figure:
 
 
 def _detection_trace(line: DetectionLine, axis: StudyAxis) -> go.Scatter:
-    color = FAMILY_COLORS[line.color % len(FAMILY_COLORS)]
+    color = series_color(line.color)
     name = plot_text(f"{axis.name} {line.place}")
     return go.Scatter(
         name=name,
@@ -154,6 +155,7 @@ def _detection_trace(line: DetectionLine, axis: StudyAxis) -> go.Scatter:
         error_y={"type": "data", "array": list(line.std), "thickness": 1.2, "width": 4},
         mode="lines+markers",
         line={"color": color, "width": 2, "dash": ARM_DASHES[line.arm]},
-        marker={"color": color, "symbol": ARM_SYMBOLS[line.arm], "size": 8},
-        hovertemplate=f"{name}<br>%{{x}} rows: %{{y:.3f}} detected<extra></extra>",
+        marker={"color": color, "symbol": series_symbol(line.color, line.arm), "size": 8},
+        text="trials " + "<br>".join(map(plot_text, line.trial_ids)),
+        hovertemplate=f"{name}<br>%{{x}} rows: %{{y:.3f}} detected<br>%{{text}}<extra></extra>",
     )

@@ -40,6 +40,8 @@ class DetectionLine:
     """Share of the collections detected, mean over seeds."""
     std: tuple[float, ...]
     """Standard deviation over seeds; 0 with one seed."""
+    trial_ids: tuple[str, ...]
+    """The trials."""
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,7 @@ def _detection_line(attacked: dict[str, PrivacyRow], line: Line, point: LinePoin
         rows=tuple(shares),
         mean=tuple(float(np.mean(values)) for values in shares.values()),
         std=tuple(float(np.std(values, ddof=1)) if len(values) > 1 else 0.0 for values in shares.values()),
+        trial_ids=tuple(trial.trial_id for trial in point.trials),
     )
 
 

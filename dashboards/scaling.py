@@ -9,10 +9,11 @@ from dashboards.collapse_figures import (
     spectra_panels,
 )
 from dashboards.figures import AXIS_CONTROL, COST_CONTROL, METRIC_CONTROL, cost_panel, scaling_panels
+from dashboards.law_tables import laws_html
 from dashboards.page import Page, Panel, controls_html, panels_html, section_html
 from dashboards.results import StudyResults
 from dashboards.sections import NOTHING_FINISHED, cards_html, closing_sections, header_html
-from dashboards.trial_table import laws_html
+from dashboards.tables import models
 from recscale.curves.verdict import Verdict
 
 HOW_TO_READ = {
@@ -64,7 +65,15 @@ def _verdicts(results: StudyResults) -> str:
         return "<p>curves.json has not been written, so there are no fits and no verdicts.</p>"
     if not results.curves.verdicts:
         return "<p>There are too few finished trials for a verdict.</p>"
-    return cards_html(((each.family, _sentence(each)) for each in results.curves.verdicts), HOW_TO_READ["verdict"])
+    order = [model.family for model in models(results)]
+    ordered = sorted(results.curves.verdicts, key=lambda each: _place(order, each.family))
+    return cards_html(((each.family, _sentence(each)) for each in ordered), HOW_TO_READ["verdict"])
+
+
+def _place(order: list[str], label: str) -> int:
+    """Where a family stands among the figures; its label may go on with settings."""
+    family = label.split(" ")[0]
+    return order.index(family) if family in order else len(order)
 
 
 def _sentence(verdict: Verdict) -> str:

@@ -10,12 +10,24 @@ ORANGE, SKY, GREEN, BLUE, VERMILLION, PURPLE = "#E69F00", "#56B4E9", "#009E73", 
 """Okabe and Ito's palette without black and yellow, which vanish on a dark or a light page."""
 GREY = "#8A8F96"
 FAMILY_COLORS = (BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY)
-SYMBOLS = ("circle", "square", "triangle-up", "cross")
+SYMBOLS = ("circle", "square", "triangle-up", "cross", "x", "pentagon")
+"""A second cue beside the colour; diamonds are left to multi-embedding, where an arm alone has a marker."""
 ARM_COLORS = {"SE": BLUE, "ME": VERMILLION}
 ARM_DASHES = {"SE": "solid", "ME": "dash"}
 ARM_SYMBOLS = {"SE": "circle", "ME": "diamond"}
 LOG_FROM_RATIO = 3.0
 """An axis whose largest value is at least this multiple of its smallest is logarithmic."""
+
+
+def series_color(position: int) -> str:
+    """The colour of a figure's series by its number; past the palette's end colours come again."""
+    return FAMILY_COLORS[position % len(FAMILY_COLORS)]
+
+
+def series_symbol(position: int, arm: str = "SE") -> str:
+    """The marker of a series, open for multi-embedding; where colours come again, markers have moved on by one."""
+    symbol = SYMBOLS[(position + position // len(FAMILY_COLORS)) % len(SYMBOLS)]
+    return symbol if arm == "SE" else f"{symbol}-open"
 
 
 def faded(color: str, opacity: float) -> str:

@@ -1,4 +1,4 @@
-"""The tables that a page prints: every trial, every fitted law, and the provenance."""
+"""The tables that a page prints: every trial, the provenance, and any table that sorts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,58 +47,11 @@ class ErrorText:
     """What unfolds: the traceback, its beginning cut where it is very long."""
 
 
-@dataclass(frozen=True)
-class LawRow:
-    """One fitted curve in words."""
-
-    model: str
-    """Family and variant."""
-    arm: str
-    """SE | ME."""
-    metric: str
-    """The metric that was fitted."""
-    law: str
-    """Name of the selected law, or a dash."""
-    formula: str
-    """The law with its fitted numbers."""
-    note: str
-    """What the fit's author has to say about it."""
-
-
 def error_text(error: str) -> ErrorText:
     """The last line of a traceback that says something, and its end."""
     lines = [line for line in error.splitlines() if line.strip()]
     cut = f"… (beginning left out)\n{error[-LONGEST_ERROR:]}" if len(error) > LONGEST_ERROR else error
     return ErrorText(last_line=lines[-1].strip() if lines else "no error text", whole=cut)
-
-
-def law_rows(results: StudyResults) -> list[LawRow]:
-    """Every fitted curve, in the order of curves.json."""
-    return [
-        LawRow(
-            model=f"{curve.family} ({curve.variant})",
-            arm=str(curve.arm),
-            metric=curve.metric,
-            law=curve.law or "–",
-            formula=curve.formula or "–",
-            note=curve.note,
-        )
-        for curve in (results.curves.curves if results.curves else ())
-    ]
-
-
-def laws_html(results: StudyResults) -> str:
-    """The fitted laws, folded."""
-    rows = "".join(
-        f"<tr><td>{text(row.model)}</td><td>{text(row.arm)}</td><td>{text(row.metric)}</td>"
-        f'<td>{text(row.law)}</td><td class="wide">{text(row.formula)}</td><td class="wide">{text(row.note)}</td></tr>'
-        for row in law_rows(results)
-    )
-    head = "".join(f"<th>{name}</th>" for name in ("family", "arm", "metric", "law", "formula", "note"))
-    return (
-        '<details><summary>Fitted laws</summary><div class="scroll" tabindex="0"><table>'
-        f"<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div></details>"
-    )
 
 
 def sortable_html(name: str, columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[str]]) -> str:

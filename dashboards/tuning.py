@@ -1,9 +1,9 @@
 """The tuning report: does single-embedding's fall survive settings that fit the scale? One self-contained page."""
 
 from dashboards.figures import METRIC_CONTROL, model_title
+from dashboards.law_tables import laws_html
 from dashboards.page import Page, Panel, controls_html, number, panels_html, section_html, text
 from dashboards.sections import cards_html, closing_sections, header_html
-from dashboards.trial_table import laws_html
 from dashboards.tuning_figures import SETTING_CONTROL, curve_panels, sample_panels, winners_panel
 from dashboards.tuning_tables import TestAuc, TuningResults, WinnerRow, survival_sentences, winner_rows
 

@@ -11,13 +11,15 @@ from dashboards.figures import METRIC_CONTROL, METRIC_TITLES, model_title
 from dashboards.page import Control, ControlKind, Panel, plot_text
 from dashboards.style import (
     ARM_COLORS,
+    ARM_DASHES,
     ARM_SYMBOLS,
-    FAMILY_COLORS,
     LOG_FROM_RATIO,
     empty_figure,
     figure,
     log_ticks,
     scale_axis,
+    series_color,
+    series_symbol,
     titled,
 )
 from dashboards.tables import Metric, Model, grouped
@@ -43,7 +45,7 @@ def curve_panels(results: TuningResults) -> list[Panel]:
     return [
         Panel(
             name=f"tuned-{position}",
-            title=model_title(model),
+            title=f"{model_title(model)}: does a rise or fall survive tuning?",
             controls=(METRIC_CONTROL,),
             figures=tuple(curve_figure(results, model, metric) for metric in Metric),
         )
@@ -92,18 +94,19 @@ def winners_panel(results: TuningResults) -> Panel:
     """The chosen value of each setting against scale."""
     winners = [sample for sample in results.samples if sample.winner]
     figures = tuple(winners_figure(winners, setting) for setting in Setting)
-    return Panel("winners", "What the search chose, against scale", (SETTING_CONTROL,), figures)
+    return Panel(
+        "winners", "What the search chose: does the best setting move with scale?", (SETTING_CONTROL,), figures
+    )
 
 
 def winners_figure(winners: Sequence[Sample], setting: Setting) -> go.Figure:
     """A line per family and arm; single-embedding filled and solid, multi-embedding open and dashed."""
     if not winners:
         return empty_figure("No cell has a winner.")
-    colors = {model: _color(place) for place, model in enumerate(dict.fromkeys(each.model for each in winners))}
+    places = {model: place for place, model in enumerate(dict.fromkeys(each.model for each in winners))}
     by_line = grouped(((each.model, each.arm), each) for each in winners)
     traces = []
     for (model, arm), line in by_line.items():
-        single = arm == "SE"
         ordered = sorted(line, key=lambda each: (each.scale, each.num_sets))
         traces.append(
             go.Scatter(
@@ -111,8 +114,8 @@ def winners_figure(winners: Sequence[Sample], setting: Setting) -> go.Figure:
                 x=np.array([each.scale for each in ordered]),
                 y=np.array([getattr(each, setting.value) for each in ordered]),
                 mode="lines+markers",
-                line={"color": colors[model], "dash": "solid" if single else "dash", "width": 1.5},
-                marker={"color": colors[model], "symbol": "circle" if single else "diamond-open", "size": 9},
+                line={"color": series_color(places[model]), "dash": ARM_DASHES[arm], "width": 1.5},
+                marker={"color": series_color(places[model]), "symbol": series_symbol(places[model], arm), "size": 9},
                 text=[_sample_text(each) for each in ordered],
                 hovertemplate="%{text}<extra></extra>",
             )
@@ -125,7 +128,7 @@ def sample_panels(results: TuningResults) -> list[Panel]:
     return [
         Panel(
             name=f"samples-{position}",
-            title=model_title(model),
+            title=f"{model_title(model)}: do winners (stars) sit at the end of a range?",
             controls=(SETTING_CONTROL, RANGE_CONTROL),
             figures=tuple(
                 samples_figure([each for each in results.samples if each.model == model], setting, shown)
@@ -165,18 +168,14 @@ def _cell_trace(place: int, unordered: list[Sample], setting: Setting) -> go.Sca
         y=np.array([each.valid_auc for each in samples]),
         mode="markers",
         marker={
-            "color": _color(place),
+            "color": series_color(place),
             "symbol": [WINNER_SYMBOL if each.winner else LOSER_SYMBOLS.get(each.ending, "x") for each in samples],
             "size": [15 if each.winner else 8 for each in samples],
-            "line": {"width": 1.5, "color": _color(place)},
+            "line": {"width": 1.5, "color": series_color(place)},
         },
         text=[_sample_text(each) for each in samples],
         hovertemplate="%{text}<extra></extra>",
     )
-
-
-def _color(place: int) -> str:
-    return FAMILY_COLORS[place % len(FAMILY_COLORS)]
 
 
 def _sample_text(sample: Sample) -> str:

@@ -88,7 +88,8 @@ def test_groups_of_categories_share_a_legend_entry_and_no_line(decay_results):
 
 def test_both_ways_to_count_ids_stand_side_by_side_on_one_scale(axis_results):
     pair = abundance_pairs(axis_results, DATA_AMOUNT.axis)[0]
-    assert [panel.title for panel in pair] == ["dcnv2, ids count once", "dcnv2, ids count by frequency"]
+    starts = ("dcnv2, ids count once:", "dcnv2, ids count by frequency:")
+    assert all(panel.title.startswith(start) for panel, start in zip(pair, starts, strict=True))
     for once, by_frequency in zip(*(panel.figures for panel in pair), strict=True):
         assert once.layout.yaxis.range == by_frequency.layout.yaxis.range
     assert [trace.name for trace in pair[0].figures[0].data if trace.name] == [

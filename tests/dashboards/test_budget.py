@@ -14,7 +14,7 @@ DCNV2 = Model("dcnv2", "fair")
 
 def test_every_comparison_is_a_marker_with_its_interval(results):
     cells = chosen(results.evidence.budgets, DCNV2, Metric.AUC)
-    drawn = budget_figure(cells, Metric.AUC)
+    drawn = budget_figure(cells, Metric.AUC, results.finished)
     inside = [cell for cell in cells if cell.comparison.value is not None]
     assert sorted(y for trace in drawn.data for y in trace.y) == sorted(cell.comparison.value for cell in inside)
     halves = [half for trace in drawn.data for half in trace.error_y.array]
@@ -22,8 +22,18 @@ def test_every_comparison_is_a_marker_with_its_interval(results):
     assert sorted(halves) == pytest.approx(sorted(expected))
 
 
+def test_a_label_names_the_trials_of_both_sides(results):
+    cells = chosen(results.evidence.budgets, DCNV2, Metric.AUC)
+    trace = budget_figure(cells, Metric.AUC, results.finished).data[0]
+    at_two = [t for t in results.finished if (t.family, t.scale) == ("dcnv2", 2.0)]
+    assert {t.arm for t in at_two} == {"SE", "ME"}
+    assert len(at_two) == 6
+    assert all(trial.trial_id in trace.text[0] for trial in at_two)
+    assert trace.text[0].count("0000") == 6
+
+
 def test_markers_of_one_scale_stand_apart_in_the_order_of_the_axes(results):
-    drawn = budget_figure(chosen(results.evidence.budgets, DCNV2, Metric.AUC), Metric.AUC)
+    drawn = budget_figure(chosen(results.evidence.budgets, DCNV2, Metric.AUC), Metric.AUC, results.finished)
     first = [trace.x[0] for trace in drawn.data]
     assert first == sorted(first)
     assert len(set(first)) == len(first)
@@ -45,11 +55,11 @@ def test_cells_outside_are_not_drawn(results):
         replace(cell, comparison=replace(cell.comparison, value=None))
         for cell in chosen(results.evidence.budgets, DCNV2, Metric.AUC)
     ]
-    assert "No cell can be compared" in budget_figure(outside, Metric.AUC).layout.annotations[0].text
+    assert "No cell can be compared" in budget_figure(outside, Metric.AUC, results.finished).layout.annotations[0].text
 
 
 def test_one_figure_per_family_and_metric(results):
-    assert len(budget_panel(results.evidence.budgets).figures) == 3 * 3
+    assert len(budget_panel(results, results.evidence.budgets).figures) == 3 * 3
 
 
 def test_the_section_has_a_sentence_per_family_and_says_what_is_lacking(results):

@@ -38,8 +38,9 @@ def test_families_have_colours_and_arms_have_markers(results):
     points = scatter_points(results, Measure.IA_RATIO, Outcome.AUC)
     traces = scatter_figure(points, Measure.IA_RATIO, Outcome.AUC).data
     assert len(traces) == 6
-    assert len({trace.marker.color for trace in traces}) == 3
-    assert {trace.name.split()[-1]: trace.marker.symbol for trace in traces} == {"SE": "circle", "ME": "circle-open"}
+    looks = {(trace.marker.color, trace.marker.symbol.removesuffix("-open")) for trace in traces}
+    assert len(looks) == len({color for color, _ in looks}) == len({symbol for _, symbol in looks}) == 3
+    assert all(trace.marker.symbol.endswith("-open") == trace.name.endswith("ME") for trace in traces)
     assert sum(len(trace.x) for trace in traces) == len(points)
 
 

@@ -16,11 +16,14 @@ ROOT = Path(__file__).parents[2]
 TITLES = (
     "Verdict",
     "Scaling curves",
+    "Beyond the grid",
+    "Paired on the same test rows",
     "Equal budgets",
     "Is it only ensembling?",
     "Collapse",
     "Does IA predict quality?",
     "Cost against quality",
+    "Pareto front",
     "Every trial",
     "Provenance",
 )
@@ -75,7 +78,7 @@ def test_every_section_is_there(page):
     for title in TITLES:
         assert f"<h2>{title}</h2>" in page
     assert "63 trials:" in page
-    assert page.count("How to read this.") == 9
+    assert page.count("How to read this.") == 10
     assert sorted(TITLES, key=lambda title: page.index(f"<h2>{title}</h2>")) == list(TITLES)
 
 

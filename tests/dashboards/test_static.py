@@ -17,7 +17,10 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on thi
 def test_every_choice_is_a_picture_under_its_own_name_and_title(results):
     found = dict(pictures(cost_panel(results)))
     assert list(found) == ["cost-seconds", "cost-flops-per-sample"]
-    assert found["cost-seconds"].layout.title.text == "Test AUC against cost, per trial<br><sup>seconds</sup>"
+    assert (
+        found["cost-seconds"].layout.title.text
+        == "Test AUC against cost: which family lies above the others?<br><sup>seconds</sup>"
+    )
     assert found["cost-seconds"].layout.template.layout.paper_bgcolor == "#ffffff"
 
 

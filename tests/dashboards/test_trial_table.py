@@ -1,6 +1,6 @@
 """The printed tables hold every trial and every error, escaped."""
 
-from dashboards.trial_table import LONGEST_ERROR, error_text, law_rows, laws_html, provenance_html, trials_html
+from dashboards.trial_table import LONGEST_ERROR, error_text, provenance_html, trials_html
 
 
 def test_an_error_shows_its_last_line_and_unfolds():
@@ -23,13 +23,6 @@ def test_every_trial_is_a_row(results):
     assert "learning_rate" in drawn
     assert drawn.count("<details>") == 1
     assert "<script" not in drawn
-
-
-def test_every_law_is_listed(results):
-    rows = law_rows(results)
-    assert len(rows) == 3 * 2 * 3
-    assert {row.law for row in rows} == {"log_linear"}
-    assert "<script" not in laws_html(results)
 
 
 def test_provenance_is_escaped(results):

@@ -1,8 +1,6 @@
 """The tuning page: its tables against numpy on the raw rows, and the page in a real browser."""
 
-import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,153 +19,15 @@ from dashboards.tuning_tables import (
     Shown,
     TuningResults,
     group_curves,
-    load_tuning,
     survival_sentences,
     tuned_models,
     winner_rows,
 )
-from recscale.curves.curve import Curve, Observation, grouped_family
-from recscale.curves.scaling import fit_curve
-from recscale.curves.verdict import Better, Verdict, judge
-from recscale.records import Tuning, to_plain
+from recscale.records import Tuning
+from tests.dashboards.browsing import SIGHTS, visiting
+from tests.dashboards.tuning_study import CELLS, FAMILIES, members, trials
 
-HOSTILE = "<script>alert(1)</script>"
-FAMILIES = ("dcnv2", HOSTILE)
-CELLS = (("SE", 1.0, 1), ("SE", 4.0, 1), ("ME", 4.0, 4))
-SEEDS = (0, 1, 2)
-SAMPLES = 6
-SAME = ("SE", 1.0, 1)
-"""The cell in which the untuned settings won, so that its trials are in both groups."""
-FALLS = {"untuned": -0.004, "tuned": 0.0}
-
-
-Row = dict[str, Any]
-
-
-def _trial(family: str, cell: tuple[str, float, int], seed: int, groups: str, rng: np.random.Generator) -> Row:
-    arm, scale, num_sets = cell
-    change = FALLS[groups.split("+")[0]] if arm == "SE" else 0.003
-    auc = 0.7 + change * (scale > 1) + rng.normal(0, 2e-4)
-    return {
-        "trial_id": f"{FAMILIES.index(family)}{arm}{scale:g}{seed}{groups[:1]}".ljust(12, "0"),
-        "status": "finished",
-        "family": family,
-        "variant": "fair",
-        "arm": arm,
-        "scale": scale,
-        "num_sets": num_sets,
-        "seed": seed,
-        "test_auc": auc,
-        "test_log_loss": 1.2 - auc,
-        "test_normalized_entropy": (1.2 - auc) / 0.56,
-        "valid_auc": auc,
-        "settings": groups,
-        "error": None,
-    }
-
-
-def _trials() -> list[Row]:
-    rng = np.random.default_rng(5)
-    return [
-        _trial(family, cell, seed, groups, rng)
-        for family in FAMILIES
-        for cell in CELLS
-        for groups in (("untuned+tuned",) if cell == SAME else ("untuned", "tuned"))
-        for seed in SEEDS
-    ]
-
-
-def _samples() -> list[Row]:
-    rng = np.random.default_rng(6)
-    rows = []
-    for family in FAMILIES:
-        for arm, scale, num_sets in CELLS:
-            winner = 0 if (arm, scale, num_sets) == SAME else 3
-            for number in range(SAMPLES):
-                diverged = number == 5
-                rows.append(
-                    {
-                        "cell": f"{FAMILIES.index(family)}{arm}{scale:g}",
-                        "family": family,
-                        "variant": "fair",
-                        "arm": arm,
-                        "scale": scale,
-                        "num_sets": num_sets,
-                        "sample": number,
-                        "learning_rate": 1e-3 if number == 0 else float(10 ** rng.uniform(-4, -2)),
-                        "weight_decay": 1e-6 if number == 0 else float(10 ** rng.uniform(-8, -4)),
-                        "dropout": 0.2 if number == 0 else float(rng.uniform(0, 0.5)),
-                        "near_edges": "learning_rate+dropout" if number == winner != 0 else "",
-                        "ending": "diverged" if diverged else ("finished" if number in (0, winner) else "stopped"),
-                        "winner": number == winner,
-                        "valid_auc": None if diverged else 0.71 if number == winner else 0.70 - 0.01 * number,
-                        "epochs": 2.0,
-                        "seconds": 3.0,
-                        "error": "training loss is nan" if diverged else None,
-                    }
-                )
-    return rows
-
-
-def _members(rows: list[Row], family: str, group: str, arm: str) -> list[Row]:
-    """Trials of a curve; multi-embedding starts at the common base."""
-    mine = [row for row in rows if row["family"] == family and group in row["settings"].split("+")]
-    return [row for row in mine if row["arm"] == arm or (arm == "ME" and row["scale"] == 1.0)]
-
-
-def _observations(rows: list[Row], metric: str) -> list[Observation]:
-    return [Observation(row["scale"], row["scale"], row[metric], row["trial_id"]) for row in rows]
-
-
-def _curves(rows: list[Row]) -> list[Curve]:
-    return [
-        fit_curve(
-            _observations(_members(rows, family, group, arm), metric),
-            family=grouped_family(family, group),
-            variant="fair",
-            arm=arm,
-            metric=metric,
-            replicates=100,
-        ).curve
-        for family in FAMILIES
-        for group in Tuning
-        for arm in ("SE", "ME")
-        for metric in ("test_auc", "test_log_loss", "test_normalized_entropy")
-    ]
-
-
-def _verdicts(rows: list[Row]) -> list[Verdict]:
-    return [
-        judge(
-            grouped_family(family, group),
-            metric="test_auc",
-            better=Better.HIGHER,
-            single=_observations(_members(rows, family, group, "SE"), "test_auc"),
-            multi=_observations(_members(rows, family, group, "ME"), "test_auc"),
-        )
-        for family in FAMILIES
-        for group in Tuning
-    ]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished tuning study of two families."""
-    path = tmp_path_factory.mktemp("studies") / "tune"
-    path.mkdir()
-    rows = _trials()
-    pq.write_table(pa.Table.from_pylist(rows), path / "trials.parquet")
-    pq.write_table(pa.Table.from_pylist(_samples()), path / "samples.parquet")
-    curves = {"curves": _curves(rows), "verdicts": _verdicts(rows)}
-    (path / "curves.json").write_text(json.dumps(to_plain(curves)))
-    (path / "provenance.json").write_text(json.dumps({"dataset": "a world", "command": f"tuning.py {HOSTILE}"}))
-    return path
-
-
-@pytest.fixture(scope="module")
-def tuning(folder: Path) -> TuningResults:
-    """The study as its page reads it."""
-    return load_tuning(folder)
+X_OF = "(id) => Array.from(document.getElementById(id)._fullData[0].x)"
 
 
 def test_curves_are_found_by_arm_and_group(tuning: TuningResults) -> None:
@@ -176,7 +36,7 @@ def test_curves_are_found_by_arm_and_group(tuning: TuningResults) -> None:
     assert set(curves) == {(arm, group) for arm in ("SE", "ME") for group in Tuning}
     for (arm, group), curve in curves.items():
         for point in curve.points:
-            rows = [row for row in _members(_trials(), "dcnv2", group, arm) if row["scale"] == point.scale]
+            rows = [row for row in members(trials(), "dcnv2", group, arm) if row["scale"] == point.scale]
             assert point.mean == pytest.approx(np.mean([row["test_auc"] for row in rows]))
             assert point.std == pytest.approx(np.std([row["test_auc"] for row in rows], ddof=1))
 
@@ -202,7 +62,7 @@ def test_winners_stand_beside_the_untuned_settings_and_what_the_trials_came_to(t
     assert (first.winner, first.test_untuned) == (first.untuned, first.test_tuned)
     assert (second.winner.sample, second.untuned.sample) == (3, 0)
     assert second.endings == "1 diverged, 2 finished, 3 stopped"
-    mine = [row for row in _members(_trials(), "dcnv2", "tuned", "SE") if row["scale"] == 4.0]
+    mine = [row for row in members(trials(), "dcnv2", "tuned", "SE") if row["scale"] == 4.0]
     aucs = [row["test_auc"] for row in mine]
     assert second.test_tuned is not None
     assert (second.test_tuned.mean, second.test_tuned.std) == (
@@ -250,62 +110,31 @@ def test_the_page_says_everything_and_escapes_it(tuning: TuningResults) -> None:
     assert page.count("learning rate, dropout") == 4
 
 
-def test_a_study_of_which_little_is_there_has_a_page(folder: Path, tmp_path: Path) -> None:
-    rows = [{**row, "status": "missing", "test_auc": None} for row in _trials()]
+def test_a_study_of_which_little_is_there_has_a_page(tuning_folder: Path, tmp_path: Path) -> None:
+    rows = [{**row, "status": "missing", "test_auc": None} for row in trials()]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "trials.parquet")
     page = write_page("tuning", tmp_path).read_text()
     assert "curves.json has not been written" in page
     assert "No cell has a winner" in page
-    shutil.copy(folder / "samples.parquet", tmp_path)
+    shutil.copy(tuning_folder / "samples.parquet", tmp_path)
     assert 'id="winners-table"' in write_page("tuning", tmp_path).read_text()
 
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-DRAWN = """[...document.querySelectorAll('.plot')].every((div) => div.querySelector('.main-svg') && div._fullData)"""
-X_OF = "(id) => Array.from(document.getElementById(id)._fullData[0].x)"
-WAIT = """new Promise((resolve) => {
-    const look = () => (CONDITION) ? resolve() : requestAnimationFrame(look);
-    look();
-})"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    """A real Chromium; skipped where there is none."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
-        yield opened
-        opened.close()
-
-
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
-def test_the_page_is_drawn_fits_and_obeys_in_a_browser(browser: Any, folder: Path, width: int, theme: str) -> None:
-    address = write_page("tuning", folder).as_uri()
-    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
-    complaints: list[str] = []
-    requests: list[str] = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(address)
-    page.evaluate(WAIT.replace("CONDITION", DRAWN))
-    assert page.locator(".plot .main-svg").count() >= 2 * len(FAMILIES) + 1
-    before = {name: page.evaluate(X_OF, name) for name in ("winners", "samples-1", "tuned-0")}
-    page.get_by_text("dropout", exact=True).first.click()
-    page.evaluate(WAIT.replace("CONDITION", "document.getElementById('samples-1')._fullData[0].x.some((x) => x > 0.1)"))
-    after = {name: page.evaluate(X_OF, name) for name in before}
-    assert after["samples-1"] != before["samples-1"]
-    assert after["tuned-0"] == before["tuned-0"]
-    page.locator("#winners-table th", has_text="test AUC tuned").get_by_role("button").click()
-    shown = page.locator("#winners-table tbody tr td:nth-child(9)").all_text_contents()
-    assert len(shown) == len(FAMILIES) * len(CELLS)
-    assert [float(each) for each in shown] == sorted(float(each) for each in shown)
-    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-    assert complaints == []
-    assert {url for url in requests if not url.startswith("data:")} == {address}
-    page.close()
+@pytest.mark.parametrize(("width", "theme"), SIGHTS)
+def test_the_page_is_drawn_fits_and_obeys_in_a_browser(
+    browser: Any, tuning_folder: Path, width: int, theme: str
+) -> None:
+    with visiting(browser, write_page("tuning", tuning_folder).as_uri(), width, theme) as visit:
+        page = visit.page
+        assert page.locator(".plot .main-svg").count() >= 2 * len(FAMILIES) + 1
+        before = {name: page.evaluate(X_OF, name) for name in ("winners", "samples-1", "tuned-0")}
+        page.get_by_text("dropout", exact=True).first.click()
+        visit.wait("document.getElementById('samples-1')._fullData[0].x.some((x) => x > 0.1)")
+        after = {name: page.evaluate(X_OF, name) for name in before}
+        assert after["samples-1"] != before["samples-1"]
+        assert after["tuned-0"] == before["tuned-0"]
+        page.locator("#winners-table th", has_text="test AUC tuned").get_by_role("button").click()
+        shown = [float(cell) for cell in visit.column("winners-table", "test AUC tuned")]
+        assert len(shown) == len(FAMILIES) * len(CELLS)
+        assert shown == sorted(shown)
+        visit.is_well()

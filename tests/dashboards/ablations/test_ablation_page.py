@@ -1,6 +1,5 @@
 """The ablation page: safe and whole as text, drawn in a real browser."""
 
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -11,16 +10,9 @@ import pytest
 from dashboards.ablations import report_page
 from dashboards.page import page_html
 from dashboards.pages import write_page
+from tests.dashboards.browsing import DRAWN, SIGHTS, visiting
 
 ROOT = Path(__file__).parents[3]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ARGUMENTS = ("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync")
-DRAWN = """new Promise((resolve) => {
-    const drawn = (div) => div.querySelector('.main-svg') && div._fullData.length
-        && div._fullData.every((trace) => trace.x.length);
-    const look = () => [...document.querySelectorAll('.plot')].every(drawn) ? resolve() : requestAnimationFrame(look);
-    look();
-})"""
 FIRST_X = "Array.from(document.getElementById('differences-0')._fullData[0].x)"
 
 
@@ -51,25 +43,14 @@ def test_the_page_imports_neither_torch_nor_ray_nor_mlflow():
     assert answer.stdout.strip() == ""
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_the_page_is_drawn_fits_and_does_not_complain(ablation_folder):
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    address, complaints = write_page("ablations", ablation_folder).as_uri(), []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        for width, theme in ((390, "dark"), (1440, "light")):
-            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=theme)
-            page.on("console", lambda message: complaints.append(message.text))
-            page.on("pageerror", lambda error: complaints.append(str(error)))
-            page.goto(address)
-            page.evaluate(DRAWN)
-            assert page.locator(".plot .main-svg").count() >= 4
-            assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
-            shown = page.evaluate(FIRST_X)
-            for choice in ("SE", "2×"):
-                page.locator(".buttons").get_by_text(choice, exact=True).click()
-                page.evaluate(DRAWN)
-                assert page.evaluate(FIRST_X) != shown
-                shown = page.evaluate(FIRST_X)
-        browser.close()
-    assert complaints == []
+@pytest.mark.parametrize(("width", "theme"), SIGHTS[1:3])
+def test_the_page_is_drawn_fits_and_does_not_complain(browser, ablation_folder, width, theme):
+    with visiting(browser, write_page("ablations", ablation_folder).as_uri(), width, theme) as visit:
+        assert visit.page.locator(".plot .main-svg").count() >= 4
+        shown = visit.page.evaluate(FIRST_X)
+        for choice in ("SE", "2×"):
+            visit.page.locator(".buttons").get_by_text(choice, exact=True).click()
+            visit.wait(DRAWN)
+            assert visit.page.evaluate(FIRST_X) != shown
+            shown = visit.page.evaluate(FIRST_X)
+        visit.is_well()

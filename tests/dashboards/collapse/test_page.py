@@ -15,20 +15,9 @@ import pytest
 from dashboards.collapse import report_page
 from dashboards.page import page_html
 from dashboards.pages import write_page
+from tests.dashboards.browsing import SIGHTS, visiting
 
 ROOT = Path(__file__).parents[3]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-ARGUMENTS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
-DRAWN = """[...document.querySelectorAll('.plot')].every((div) => div.querySelector('.main-svg')
-    && div._fullData.length && div._fullData.every((trace) => trace.x.length && trace.y.length))"""
-WAIT = """new Promise((resolve) => {
-    const look = () => (CONDITION) ? resolve() : requestAnimationFrame(look);
-    look();
-})"""
-OVERFLOW = "document.documentElement.scrollWidth - innerWidth"
 MARGINAL = "Array.from(document.getElementById('marginals')._fullData[0].y)"
 PUSH = "Array.from(document.getElementById('toy-alpha')._fullData[1].y)"
 
@@ -98,38 +87,17 @@ def test_the_page_imports_neither_torch_nor_ray_nor_mlflow():
     assert answer.stdout.strip() == ""
 
 
-@pytest.fixture(scope="module")
-def browser():
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on this machine")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS.split())
-        yield opened
-        opened.close()
-
-
-@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1440, "light")])
+@pytest.mark.parametrize(("width", "theme"), SIGHTS[1:3])
 def test_the_page_is_drawn_fits_and_follows_its_choices(width, theme, browser, collapse_folder, tmp_path):
     address = write_page("collapse", shutil.copytree(collapse_folder, tmp_path / "study")).as_uri()
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=theme)
-    page, complaints, requests = context.new_page(), [], []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on("dialog", lambda dialog: (complaints.append("dialog"), dialog.dismiss()))
-    page.on("request", lambda request: requests.append(request.url))
-    page.goto(address)
-    page.evaluate(WAIT.replace("CONDITION", DRAWN))
-    assert page.evaluate(OVERFLOW) <= 0
-    before = page.evaluate(MARGINAL)
-    assert before == pytest.approx([1.04, 2.04, 3.04, 4.04, 5.04])
-    page.get_by_label("Family, scale and set").select_option(label="dcnv2, scale 2×, set 2 of 2")
-    page.evaluate(WAIT.replace("CONDITION", f"{MARGINAL}[0] !== {before[0]}"))
-    assert page.evaluate(MARGINAL) == pytest.approx([value + 0.5 for value in before])
-    assert len(page.evaluate(PUSH)) == 5
-    page.locator('input[data-control="toy-dim"]').nth(1).check(force=True)
-    page.evaluate(WAIT.replace("CONDITION", f"{PUSH}.length === 10"))
-    assert page.evaluate(OVERFLOW) <= 0
-    assert complaints == []
-    assert {url for url in requests if not url.startswith("data:")} == {address}
-    context.close()
+    with visiting(browser, address, width, theme) as visit:
+        page = visit.page
+        before = page.evaluate(MARGINAL)
+        assert before == pytest.approx([1.04, 2.04, 3.04, 4.04, 5.04])
+        page.get_by_label("Family, scale and set").select_option(label="dcnv2, scale 2×, set 2 of 2")
+        visit.wait(f"{MARGINAL}[0] !== {before[0]}")
+        assert page.evaluate(MARGINAL) == pytest.approx([value + 0.5 for value in before])
+        assert len(page.evaluate(PUSH)) == 5
+        page.locator('input[data-control="toy-dim"]').nth(1).check(force=True)
+        visit.wait(f"{PUSH}.length === 10")
+        visit.is_well()
