@@ -9,6 +9,7 @@ import json
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache, cached_property
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
@@ -220,7 +221,7 @@ class TrialSpec:
     seed: int
     """Seed of initial weights, dropout and the order of rows."""
 
-    @property
+    @cached_property
     def trial_id(self) -> str:
         """First 12 hexadecimal digits of the sha256 of the spec's canonical JSON."""
         return hashlib.sha256(canonical_json(to_plain(self)).encode()).hexdigest()[:12]
@@ -365,10 +366,17 @@ def canonical_json(plain: Any) -> str:
 def from_json(kind: type[Record], text: str | bytes, origin: str) -> Record:
     """Reads a record from JSON, checking every type; DataError naming `origin` where it does not fit."""
     try:
-        return TypeAdapter(kind).validate_json(text)
+        record: Record = _adapter(kind).validate_json(text)  # type: ignore[arg-type]
+        return record
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the whole text"
         raise DataError(
             f"{origin} is not a valid {kind.__name__}: at {where}: {first['msg']} ({len(text)} bytes read)"
         ) from error
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Made once per record: making it takes longer than reading one."""
+    return TypeAdapter(kind)

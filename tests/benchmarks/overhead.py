@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 from recscale.records import TrialSpec
 from recscale.study.store import TrialStore
@@ -21,15 +22,15 @@ SLOTS = 2
 def measure(folder: Path, trials: int, many: int) -> Iterator[Row]:
     """Overhead per trial of `trials` tiny trials, and resuming a study of `many` trials that are finished."""
     storage = folder / "runs"
-    first = _study(storage, 1)
-    wall = _study(storage, trials)
+    first = _study(storage, SLOTS)
+    wall = _study(storage, trials + SLOTS)
     store = TrialStore(storage)
     specs = read_study(storage / "overhead").spec.trials
-    training = sum(store.read_result(spec.trial_id).seconds for spec in specs[1:])
-    each = (wall * SLOTS - training) / (trials - 1)
+    training = fmean(store.read_result(spec.trial_id).seconds for spec in specs[SLOTS:])
+    each = (wall - first) * SLOTS / (trials - SLOTS) - training
     note = (
-        f"{trials - 1} new trials of {training / (trials - 1):.2f} s of training, {SLOTS} at a time, {wall:.0f} s of "
-        f"wall time in all, Ray's start and the page included; a study of 1 trial takes {first:.0f} s"
+        f"of each trial beyond the first on a slot: {trials} new trials of {training:.2f} s of training, "
+        f"{SLOTS} at a time, took {wall:.1f} s, and {SLOTS} took {first:.1f} s, Ray's start and the page included"
     )
     yield Row("overhead per trial", each, None, None, "s", 1, (each, each), "as low as Ray allows", note)
     _pretend(storage, specs[0], many)

@@ -22,9 +22,9 @@ from pathlib import Path
 import _boot
 
 from recscale.cluster.connect import connect
-from recscale.cluster.executors import Executor, run_jobs
+from recscale.cluster.executors import run_jobs
 from recscale.cluster.jobs import TrialJob
-from recscale.cluster.shares import Share
+from recscale.cluster.shares import Executor, Share
 from recscale.records import ModelSpec, TrainSpec, TrialSpec, canonical_json, to_plain
 
 STORAGE = Path(sys.argv[2])

@@ -11,9 +11,9 @@ import pytest
 import ray
 from ray import cloudpickle
 
-from recscale.cluster.executors import Executor, default_executor, run_jobs
+from recscale.cluster.executors import run_jobs
 from recscale.cluster.jobs import EventKind, TrialEvent, TrialJob
-from recscale.cluster.shares import ClusterInfo, NodeShape, Share
+from recscale.cluster.shares import ClusterInfo, Executor, NodeShape, Share, default_executor
 from recscale.errors import ConfigError, TrialError
 from recscale.records import ModelSpec, TrainSpec, TrialSpec
 from recscale.training.checkpoints import Checkpoints

@@ -1,11 +1,10 @@
 """Drives a study from its plan to its last trial: Ray runs, the store remembers, MLflow mirrors, the user watches."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from recscale.cluster.executors import Executor, run_jobs
-from recscale.cluster.jobs import EventKind, TrialJob
-from recscale.cluster.shares import ClusterInfo, Share
+from recscale.cluster.jobs import EventKind, TrialEvent, TrialJob
+from recscale.cluster.shares import ClusterInfo, Executor, Share
 from recscale.study.plan import Plan, PlannedTrial
 from recscale.study.progress import Progress
 from recscale.study.store import TrialStatus
@@ -35,7 +34,7 @@ def run_study(study: Study, plan: Plan, drive: Drive, info: ClusterInfo, mirror:
         for trial in plan.trials:
             if trial.status is TrialStatus.FINISHED:
                 mirror.log_trial(trial.spec)
-        for event in run_jobs(_jobs(study, todo, drive.share), drive.executor, info, drive.max_retries):
+        for event in _events(_jobs(study, todo, drive.share), drive, info):
             spec = specs[event.trial_id]
             if event.kind is EventKind.STARTED:
                 progress.started(event.trial_id)
@@ -47,6 +46,14 @@ def run_study(study: Study, plan: Plan, drive: Drive, info: ClusterInfo, mirror:
             progress.ended(event.trial_id, event.error)
             mirror.log_trial(spec)
     return failed
+
+
+def _events(jobs: Sequence[TrialJob], drive: Drive, info: ClusterInfo) -> Iterator[TrialEvent]:
+    """What happens to the trials; Ray is imported only where there are some, since that takes a second."""
+    if jobs:
+        from recscale.cluster.executors import run_jobs
+
+        yield from run_jobs(jobs, drive.executor, info, drive.max_retries)
 
 
 def _jobs(study: Study, trials: Sequence[PlannedTrial], share: Share) -> list[TrialJob]:

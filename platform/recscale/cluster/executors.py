@@ -4,7 +4,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -13,17 +12,10 @@ from ray.exceptions import RayError, RayTaskError
 
 from recscale.cluster.jobs import EventKind, Outcome, OutcomeRef, TrialEvent, TrialJob, Work
 from recscale.cluster.pool import PoolLauncher
-from recscale.cluster.shares import ClusterInfo, Share, check_shares, slots
+from recscale.cluster.shares import ClusterInfo, Executor, check_shares, slots
 from recscale.cluster.train import TrainLauncher
 from recscale.cluster.worker import train_trial
 from recscale.errors import ConfigError
-
-
-class Executor(StrEnum):
-    """How a trial becomes a Ray Train run: train = a full one with restart and resume; pool = reused processes."""
-
-    TRAIN = "train"
-    POOL = "pool"
 
 
 class Launcher(Protocol):
@@ -52,11 +44,6 @@ class Flight:
     """Processes that died under it."""
     started: float
     """Monotonic time of its first start."""
-
-
-def default_executor(share: Share) -> Executor:
-    """train where a trial holds a GPU or several workers; pool on CPUs, where a full run costs 10 s of imports."""
-    return Executor.TRAIN if share.gpus or share.workers > 1 else Executor.POOL
 
 
 def run_jobs(

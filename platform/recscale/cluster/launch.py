@@ -1,28 +1,37 @@
 """From a grid to a finished study: plan, connect, run, write the outputs. What every recipe in studies/ calls."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 
-from recscale.cluster.connect import connect
 from recscale.cluster.drive import Drive, run_study
-from recscale.cluster.executors import Executor, default_executor
-from recscale.cluster.shares import ClusterInfo, NodeShape, Share, check_shares, default_share, slots
+from recscale.cluster.shares import (
+    ClusterInfo,
+    Executor,
+    NodeShape,
+    Share,
+    check_shares,
+    default_executor,
+    default_share,
+    slots,
+)
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError
-from recscale.records import StudySpec
+from recscale.models.accounting import ModelCost
+from recscale.records import StudySpec, TrialSpec
 from recscale.study.grid import Grid, ResolvedGrid, resolve_all
 from recscale.study.plan import Plan, make_plan, measure_machine
 from recscale.study.plan_text import plan_text
 from recscale.study.privacy import write_privacy
 from recscale.study.provenance import gather_provenance
 from recscale.study.results import write_results
-from recscale.study.store import TrialStore
-from recscale.study.study import check_name, study_from_plan, write_study
+from recscale.study.store import TrialStatus, TrialStore
+from recscale.study.study import check_name, known_costs, study_from_plan, write_study
 from recscale.study.tracking import Mirror
 
 Report = Callable[[Path], Path]
@@ -62,8 +71,9 @@ def launch(
     storage = options.storage.absolute()
     resolved = resolve_all(grids, dataset.manifest.fingerprint)
 
-    with cluster_of(options) as info:
-        plan, share = plan_trials(resolved, dataset, options, info)
+    todo = unfinished(resolved, storage)
+    with cluster_of(options, todo) as info:
+        plan, share = plan_trials(resolved, dataset, options, info, {} if todo else known_costs(storage / name))
         print(plan_text(plan, str(share)), flush=True)
         if options.plan:
             return 0
@@ -86,25 +96,41 @@ def launch(
     return 1 if failed else 0
 
 
+def unfinished(resolved: ResolvedGrid, storage: Path) -> int:
+    """Trials of the grid that have no result yet."""
+    store = TrialStore(storage)
+    return sum(store.status(spec.trial_id) is not TrialStatus.FINISHED for spec in resolved.trials)
+
+
 @contextmanager
-def cluster_of(options: LaunchOptions) -> Iterator[ClusterInfo]:
-    """The cluster for the time of the block; for a plan where RAY_ADDRESS names none, this machine without a Ray."""
-    if options.plan and "RAY_ADDRESS" not in os.environ:
+def cluster_of(options: LaunchOptions, todo: int) -> Iterator[ClusterInfo]:
+    """The cluster for the time of the block; where nothing is to run, this machine without a Ray.
+
+    A plan asks the cluster that RAY_ADDRESS names what it has.
+    """
+    if (todo == 0 and not options.plan) or (options.plan and "RAY_ADDRESS" not in os.environ):
         yield _this_machine()
         return
+    from recscale.cluster.connect import connect  # imports Ray, which takes a second
+
     with connect() as info:
         yield info
 
 
 def plan_trials(
-    resolved: ResolvedGrid, dataset: Dataset, options: LaunchOptions, info: ClusterInfo
+    resolved: ResolvedGrid,
+    dataset: Dataset,
+    options: LaunchOptions,
+    info: ClusterInfo,
+    known: Mapping[TrialSpec, ModelCost] = MappingProxyType({}),
 ) -> tuple[Plan, Share]:
-    """Every trial sized for its share of the cluster; ConfigError where none fits."""
+    """Every trial sized for its share of the cluster, but for those of known cost; ConfigError where none fits."""
     share = _share(options, info)
-    check_shares([share], info)
+    if unfinished(resolved, options.storage.absolute()):
+        check_shares([share], info)
     machine = measure_machine(share.threads, _memory(options, share, info))
     store = TrialStore(options.storage.absolute())
-    plan = make_plan(resolved.trials, resolved.refused, dataset.manifest, store, machine, slots(share, info))
+    plan = make_plan(resolved.trials, resolved.refused, dataset.manifest, store, machine, slots(share, info), known)
     if not plan.trials:
         raise ConfigError("; ".join(refusal.reason for refusal in plan.refused))
     return plan, share

@@ -40,7 +40,7 @@ def search(name: str, dataset: Dataset, grid: Grid, options: SearchOptions, how:
     specs = tuple(dict.fromkeys(replace(spec, seed=options.search_seed) for spec in resolved.trials))
     check_search(options, grid.seeds, specs)
     folder = how.storage.absolute() / name
-    with cluster_of(how) as info:
+    with cluster_of(how, len(specs)) as info:
         plan, share = plan_trials(ResolvedGrid(specs, resolved.refused), dataset, how, info)
         ledgers = [Ledger(folder, SearchCell(trial.spec, options)) for trial in plan.trials]
         print(search_text(ledgers, plan), flush=True)

@@ -3,8 +3,16 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from enum import StrEnum
 
 from recscale.errors import ConfigError
+
+
+class Executor(StrEnum):
+    """How a trial becomes a Ray Train run: train = a full one with restart and resume; pool = reused processes."""
+
+    TRAIN = "train"
+    POOL = "pool"
 
 
 @dataclass(frozen=True)
@@ -119,3 +127,8 @@ def _workers_on(shape: NodeShape, share: Share) -> int:
 def _whole(ratio: float) -> int:
     """Rounds down, a rounding error aside: 0.3 goes into 0.9 three times."""
     return math.floor(ratio + 1e-9)
+
+
+def default_executor(share: Share) -> Executor:
+    """train where a trial holds a GPU or several workers; pool on CPUs, where a full run costs 10 s of imports."""
+    return Executor.TRAIN if share.gpus or share.workers > 1 else Executor.POOL

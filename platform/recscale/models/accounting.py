@@ -122,12 +122,12 @@ def _touched_share(vocabulary_sizes: Sequence[int], batch_rows: int, optimizer: 
 
 def _flops_per_sample(model: MultiEmbeddingModel) -> int:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        model.eval()(_meta_ids(model, batch_rows=1))
+        model.eval().score(_meta_vectors(model, batch_rows=1))
     return int(counter.get_total_flops())
 
 
 def _activation_bytes(model: MultiEmbeddingModel, batch_rows: int) -> int:
-    """Storage kept by autograd, each counted once, parameters and buffers left out.
+    """Storage kept by autograd, each counted once, parameters and buffers left out; the gather keeps its rows' numbers.
 
     A CPU keeps less, where compiled kernels take the place of torch's operations.
     """
@@ -140,9 +140,13 @@ def _activation_bytes(model: MultiEmbeddingModel, batch_rows: int) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        model.train()(_meta_ids(model, batch_rows))
-    return sum(storage.nbytes() for key, storage in saved.items() if key not in own)
+        model.train().score(_meta_vectors(model, batch_rows).requires_grad_())
+    gathered = batch_rows * len(model.tables.vocabulary_sizes) * INDEX_BYTES
+    return gathered + sum(storage.nbytes() for key, storage in saved.items() if key not in own)
 
 
-def _meta_ids(model: MultiEmbeddingModel, batch_rows: int) -> Tensor:
-    return torch.zeros(batch_rows, len(model.tables.vocabulary_sizes), dtype=torch.int64, device="meta")
+def _meta_vectors(model: MultiEmbeddingModel, batch_rows: int) -> Tensor:
+    """What the tables give, without a gather: on the meta device torch would import its compiler for one."""
+    tables = model.tables
+    shape = (tables.num_sets, batch_rows, len(tables.vocabulary_sizes), tables.embed_dim)
+    return torch.empty(shape, device="meta")

@@ -91,9 +91,13 @@ def by_family(finished: Sequence[Finished], groups: Sequence[TrialGroup] = ()) -
     """Trials per family and variant, in each group; a setting that differs within a family is part of its label."""
     labelled = []
     for group in groups or (None,):
-        members = [trial for trial in finished if group is None or trial[0].trial_id in group.trial_ids]
+        chosen = None if group is None else {*group.trial_ids}
+        members = [trial for trial in finished if chosen is None or trial[0].trial_id in chosen]
+        differing = _differing([spec for spec, _ in members], group.per_cell if group else ())
         for spec, result in members:
-            label = _label(spec, members, group.per_cell if group else ())
+            settings = _further(spec)
+            names = differing[spec.model.family]
+            label = " ".join([spec.model.family, *(f"{name}={settings[name]}" for name in names)])
             if group and len(groups) > 1:
                 label = grouped_family(label, group.name)
             labelled.append(((label, spec.model.variant.value), (spec, result)))
@@ -101,12 +105,17 @@ def by_family(finished: Sequence[Finished], groups: Sequence[TrialGroup] = ()) -
     return [(key, [trial for _, trial in group]) for key, group in groupby(ordered, key=lambda item: item[0])]
 
 
-def _label(spec: TrialSpec, finished: Sequence[Finished], per_cell: Sequence[str]) -> str:
-    """The family's name and the settings in which its trials differ beside the grid's own axes and those per cell."""
-    settings = {name: value for name, value in _further(spec).items() if name not in per_cell}
-    peers = [_further(other) for other, _ in finished if other.model.family == spec.model.family]
-    differing = [name for name in settings if any(peer[name] != settings[name] for peer in peers)]
-    return " ".join([spec.model.family, *(f"{name}={settings[name]}" for name in differing)])
+def _differing(specs: Iterable[TrialSpec], per_cell: Sequence[str]) -> dict[str, list[str]]:
+    """Settings, beside the grid's own axes and those per cell, in which the trials of each family differ."""
+    values: dict[str, dict[str, set[object]]] = {}
+    for spec in specs:
+        seen = values.setdefault(spec.model.family, {})
+        for name, value in _further(spec).items():
+            seen.setdefault(name, set()).add(value)
+    return {
+        family: [name for name, found in seen.items() if len(found) > 1 and name not in per_cell]
+        for family, seen in values.items()
+    }
 
 
 def _further(spec: TrialSpec) -> dict[str, object]:

@@ -2,8 +2,9 @@
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import torch
 
@@ -74,23 +75,28 @@ def make_plan(
     store: TrialStore,
     machine: Machine,
     slots: int,
+    known: Mapping[TrialSpec, ModelCost] = MappingProxyType({}),
 ) -> Plan:
-    """Sizes every trial; refuses what its family cannot build or penalise, and what does not fit into one slot."""
+    """Sizes every trial of which no cost is known.
+
+    Refuses what its family cannot build or penalise, and what does not fit into one slot.
+    """
     history = _Finished(store, trials)
     fitting, unfit = [], {}
     for spec in trials:
         point = _point(spec)
         try:
-            cost = account(spec.model, spec.train, manifest.vocabulary_sizes)
+            cost = known.get(spec) or account(spec.model, spec.train, manifest.vocabulary_sizes)
             check_penalty(spec.model, spec.train.penalty, spec.train.penalty_weight, len(manifest.fields))
         except ConfigError as error:
             unfit[point] = Refusal(point, str(error))
             continue
-        if cost.peak_memory_bytes > machine.memory_bytes:
+        status = store.status(spec.trial_id)
+        if status is not TrialStatus.FINISHED and cost.peak_memory_bytes > machine.memory_bytes:
             unfit[point] = _too_large(point, cost, machine)
             continue
         seconds = history.seconds(spec) or estimate_seconds(spec.train, cost, manifest.split("train").rows, machine)
-        fitting.append(PlannedTrial(spec, cost, seconds, store.status(spec.trial_id)))
+        fitting.append(PlannedTrial(spec, cost, seconds, status))
     return Plan(tuple(fitting), (*refused, *unfit.values()), slots)
 
 

@@ -75,6 +75,14 @@ def read_study(folder: Path) -> Study:
     return Study(study.spec, study.costs, study.refused, study.provenance, str(folder.resolve().parent))
 
 
+def known_costs(folder: Path) -> dict[TrialSpec, ModelCost]:
+    """What the trials of a study cost by its last command; empty where there was none, or its file is broken."""
+    try:
+        return dict(read_study(folder).trials)
+    except DataError:
+        return {}
+
+
 def find_study(name_or_path: str, storage: Path) -> Path:
     """The folder of a study given by path, or by name inside the storage; ConfigError where there is none."""
     for folder in (Path(name_or_path), storage / name_or_path):

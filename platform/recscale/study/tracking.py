@@ -4,12 +4,14 @@ The trial store is the truth. Every call here is idempotent, so a mirror that wa
 """
 
 import dataclasses
+import hashlib
 import logging
 import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,8 @@ EXPERIMENT = "recscale"
 STUDY_TAG = "recscale.study"
 TRIAL_TAG = "recscale.trial_id"
 PARENT_TAG = "mlflow.parentRunId"
+MIRRORED_TAG = "recscale.mirrored"
+"""Of a study's run: which trials it had when all of them were mirrored, so that they need not be asked for again."""
 FINISHED = "FINISHED"
 BATCH = 1000
 """Metrics per log_batch call; MLflow's own limit."""
@@ -56,7 +60,9 @@ class Tracker:
         params = {"dataset": study.dataset.path, "dataset_fingerprint": study.dataset.fingerprint}
         self._client.log_batch(self._parent, params=_params(params), tags=[RunTag("trials", str(len(study.trials)))])
         self._client.update_run(self._parent, status="RUNNING")
-        self._children = self._find_children()
+        self._trials = study.trials
+        marked = self._client.get_run(self._parent).data.tags.get(MIRRORED_TAG)
+        self._mirrored = marked == self._mark()
 
     @property
     def address(self) -> str:
@@ -78,6 +84,8 @@ class Tracker:
     def log_trial(self, spec: TrialSpec) -> None:
         """Parameters, per-evaluation metrics and artifacts of a trial that has ended; nothing where it is mirrored."""
         status = self._store.status(spec.trial_id)
+        if self._mirrored and status is TrialStatus.FINISHED:
+            return
         known = self._children.get(spec.trial_id)
         if status is TrialStatus.MISSING or (known is not None and known.status == FINISHED):
             return
@@ -99,6 +107,7 @@ class Tracker:
         """Logs the study's files to the parent run and closes it."""
         for path in outputs:
             self._client.log_artifact(self._parent, str(path))
+        self._client.set_tag(self._parent, MIRRORED_TAG, self._mark())
         self._client.set_terminated(self._parent, "FAILED" if failed else FINISHED)
 
     def _find_parent(self, study: StudySpec, place: str) -> str:
@@ -110,7 +119,17 @@ class Tracker:
         created = self._client.create_run(self._experiment, tags={STUDY_TAG: place}, run_name=study.name)
         return str(created.info.run_id)
 
-    def _find_children(self) -> dict[str, RunInfo]:
+    def look_again(self) -> None:
+        """Asks MLflow for every trial's run, whatever was mirrored before."""
+        self._mirrored = False
+
+    def _mark(self) -> str:
+        """What names the finished trials of the study."""
+        finished = (spec.trial_id for spec in self._trials if self._store.status(spec.trial_id) is TrialStatus.FINISHED)
+        return hashlib.sha256(" ".join(sorted(finished)).encode()).hexdigest()
+
+    @cached_property
+    def _children(self) -> dict[str, RunInfo]:
         """Every trial's run by trial id, asked for once."""
         found, token = {}, None
         while True:
@@ -190,6 +209,10 @@ class Mirror:
         """As Tracker.log_trial."""
         self._do(lambda tracker: tracker.log_trial(spec))
 
+    def look_again(self) -> None:
+        """As Tracker.look_again."""
+        self._do(Tracker.look_again)
+
     def end_study(self, outputs: Sequence[Path], failed: int) -> None:
         """As Tracker.end_study."""
         self._do(lambda tracker: tracker.end_study(outputs, failed))
@@ -211,6 +234,7 @@ class Mirror:
 def sync_study(study: Study) -> str | None:
     """Logs every ended trial and the study's files that MLflow does not have; what stopped it, None where nothing."""
     mirror = Mirror(Path(study.storage), study.spec)
+    mirror.look_again()
     for spec in study.spec.trials:
         mirror.log_trial(spec)
     failed = sum(study.store.status(spec.trial_id) is TrialStatus.FAILED for spec in study.spec.trials)
