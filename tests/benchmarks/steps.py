@@ -40,7 +40,8 @@ def measure(folder: Path, repeats: int, gflops: float, families: tuple[str, ...]
 
 def model_of(family: str, scale: float = 1.0, num_sets: int = 1) -> ModelSpec:
     """The family at its base dimension, as the paper's release has it."""
-    return ModelSpec(family, scale, num_sets, base_dim=50 if family == "nfwfm" else 10, variant=Variant.PAPER)
+    base_dim = 50 if family == "nfwfm" else 10
+    return ModelSpec(family, scale=scale, num_sets=num_sets, base_dim=base_dim, variant=Variant.PAPER)
 
 
 def our_run(folder: Path, model: ModelSpec, train: TrainSpec) -> TrainingRun:

@@ -41,10 +41,10 @@ def test_conclusions(untuned: float, tuned: float, conclusion: str) -> None:
 
 def test_the_sentence_has_the_numbers_of_both() -> None:
     sentence = survival_sentence(_verdict(-0.002), _verdict(0.001))
-    assert sentence.startswith("single-embedding test_auc untuned falls by 0.002")
+    assert sentence.startswith("single-embedding test AUC untuned falls by 0.002")
     assert "from scale 1 to 4 (worse); tuned it rises by 0.00" in sentence
     assert "Untuned, multi-embedding is better by 0.00" in sentence
-    assert sentence.endswith("test_auc at scale 4 (90% intervals over seeds).")
+    assert sentence.endswith("test AUC at scale 4 (90% intervals over seeds).")
 
 
 def test_one_seed_and_one_scale_say_nothing() -> None:

@@ -24,8 +24,8 @@ def test_clear_effects_are_quoted(falling_single, trials):
         ia_ratio=ia_ratio,
     )
     assert verdict.sentence == (
-        "dcnv2: single-embedding auc falls by 0.0021 [0.0019, 0.0023] from scale 1 to 10 (worse); multi-embedding is "
-        "better by 0.0030 [0.0028, 0.0032] auc at scale 10; IA/K of single-embedding falls from 0.62 to 0.32 "
+        "dcnv2: single-embedding AUC falls by 0.0021 [0.0019, 0.0023] from scale 1 to 10 (worse); multi-embedding is "
+        "better by 0.0030 [0.0028, 0.0032] AUC at scale 10; IA/K of single-embedding falls from 0.62 to 0.32 "
         "(90% intervals over seeds)."
     )
     assert verdict.me_change is None
@@ -40,7 +40,7 @@ def test_a_lower_loss_is_better(trials):
         single=trials([1, 1, 1, 10, 10, 10], [0.45, 0.4501, 0.4502, 0.44, 0.4401, 0.4402]),
         multi=trials([10] * 3, [0.46, 0.4601, 0.4602]),
     )
-    assert "log_loss falls by 0.0100" in verdict.sentence
+    assert "log loss falls by 0.0100" in verdict.sentence
     assert "(better)" in verdict.sentence
     assert "multi-embedding is worse by 0.0200" in verdict.sentence
 

@@ -1,14 +1,14 @@
 """Whether a fall over scales survives tuning: a family's verdict untuned and tuned, in one sentence."""
 
 from recscale.curves.differences import Difference, Trend
-from recscale.curves.verdict import Verdict, change_words, gain_words
+from recscale.curves.verdict import Verdict, change_words, gain_words, spoken
 
 
 def survival_sentence(untuned: Verdict, tuned: Verdict) -> str:
     """What single-embedding does over the scales untuned and tuned, what follows, and what multi-embedding gains."""
     metric, better = untuned.metric, untuned.better
     falls = [
-        change_words(f"single-embedding {metric} untuned", untuned.se_change, better, None),
+        change_words(f"single-embedding {spoken(metric)} untuned", untuned.se_change, better, None),
         change_words("tuned it", tuned.se_change, better, None),
     ]
     gains = [

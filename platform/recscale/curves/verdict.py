@@ -61,7 +61,7 @@ def judge(
     se_change, me_change = _change(single, level), _change(multi, level)
     me_gain, ia_change = _gain(single, multi, level), _change(ia_ratio, level)
     parts = [
-        change_words(f"single-embedding {metric}", se_change, better, _top_scale(single, better)),
+        change_words(f"single-embedding {spoken(metric)}", se_change, better, _top_scale(single, better)),
         gain_words(metric, me_gain, better),
     ]
     if ia_change:
@@ -118,8 +118,13 @@ def gain_words(metric: str, gain: Difference | None, better: Better) -> str:
     if gain.trend in (Trend.RISES, Trend.FALLS):
         good = (gain.trend is Trend.RISES) == (better is Better.HIGHER)
         side = "better" if good else "worse"
-        return f"multi-embedding is {side} by {number(gain.value, gain.value)} {interval(gain)} {metric} {where}"
-    return f"multi-embedding differs by {signed(gain)} {metric} {where}: {unclear(gain)}"
+        return f"multi-embedding is {side} by {number(gain.value, gain.value)} {interval(gain)} {spoken(metric)} {where}"
+    return f"multi-embedding differs by {signed(gain)} {spoken(metric)} {where}: {unclear(gain)}"
+
+
+def spoken(metric: str) -> str:
+    """A metric as a reader says it: test AUC, test log loss."""
+    return metric.replace("auc", "AUC").replace("_", " ")
 
 
 def comparison_words(change: Difference, better: Better, reference: str) -> str:

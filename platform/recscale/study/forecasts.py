@@ -133,7 +133,7 @@ def _buildable(x: float, models: Sequence[ModelSpec]) -> tuple[float, int | None
     several = [model for model in models if model.num_sets > 1]
     base_dim = models[0].base_dim
     if several and all(model.num_sets == model.scale for model in several):
-        scale = float(math.ceil(x - 1e-9))
+        scale = max(float(math.ceil(x - 1e-9)), min(model.scale for model in several))
         return scale, int(scale)
     numbers = {model.num_sets for model in several or models}
     sets = numbers.pop() if len(numbers) == 1 else None
