@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install study test test-slow lint format bench
+.PHONY: install study test test-slow lint format bench bench-gpu
 
 install: .venv/installed
 
@@ -24,6 +24,9 @@ test-slow: install
 
 bench: install
 	$(BIN)/python -m tests.benchmarks.bench
+
+bench-gpu:
+	PYTHONPATH=platform $(PYTHON) -m tests.benchmarks.gpu
 
 lint: install
 	$(BIN)/ruff check .

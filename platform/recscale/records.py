@@ -10,11 +10,12 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, cached_property
-from typing import Any, TypeVar
-
-from pydantic import TypeAdapter, ValidationError
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from recscale.errors import ConfigError, DataError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 Record = TypeVar("Record")
 
@@ -365,6 +366,8 @@ def canonical_json(plain: Any) -> str:
 
 def from_json(kind: type[Record], text: str | bytes, origin: str) -> Record:
     """Reads a record from JSON, checking every type; DataError naming `origin` where it does not fit."""
+    from pydantic import ValidationError  # only here: training needs no more than torch, numpy and pyarrow
+
     try:
         record: Record = _adapter(kind).validate_json(text)  # type: ignore[arg-type]
         return record
@@ -377,6 +380,8 @@ def from_json(kind: type[Record], text: str | bytes, origin: str) -> Record:
 
 
 @cache
-def _adapter(kind: Any) -> TypeAdapter[Any]:
+def _adapter(kind: Any) -> "TypeAdapter[Any]":
     """Made once per record: making it takes longer than reading one."""
+    from pydantic import TypeAdapter
+
     return TypeAdapter(kind)

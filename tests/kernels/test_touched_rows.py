@@ -9,7 +9,7 @@ from torch.nn.functional import embedding
 
 from recscale.kernels import touched_rows
 from recscale.records import Decay, TableOptimizer, TrainSpec
-from recscale.training.table_optimizers import RowOptimizer, compiles, table_optimizer
+from recscale.training.table_optimizers import RowOptimizer, compiles, summed_rows, table_optimizer
 
 ROWS, COLUMNS, STEPS = 40, 6, 12
 
@@ -47,6 +47,14 @@ def test_the_kernel_is_the_update_of_torch_operations(kind: TableOptimizer, deca
         torch.testing.assert_close(
             torch.as_tensor(ours[name]).double(), torch.as_tensor(value).double(), rtol=1e-4, atol=1e-6
         )
+
+
+def test_without_kernels_no_shape_depends_on_the_rows_of_a_batch() -> None:
+    values = torch.tensor([[1.0], [2], [3], [4]])
+    grad = torch.sparse_coo_tensor(torch.tensor([[3, 1, 3, 3]]), values, (5, 1), check_invariants=True)
+    rows, sums = summed_rows(grad)
+    assert rows.tolist() == [1, 3, 3, 3]
+    assert sums.tolist() == [[2], [8], [8], [8]]
 
 
 def test_scratch_is_clean_after_every_step() -> None:

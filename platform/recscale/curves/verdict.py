@@ -118,7 +118,9 @@ def gain_words(metric: str, gain: Difference | None, better: Better) -> str:
     if gain.trend in (Trend.RISES, Trend.FALLS):
         good = (gain.trend is Trend.RISES) == (better is Better.HIGHER)
         side = "better" if good else "worse"
-        return f"multi-embedding is {side} by {number(gain.value, gain.value)} {interval(gain)} {spoken(metric)} {where}"
+        return (
+            f"multi-embedding is {side} by {number(gain.value, gain.value)} {interval(gain)} {spoken(metric)} {where}"
+        )
     return f"multi-embedding differs by {signed(gain)} {spoken(metric)} {where}: {unclear(gain)}"
 
 

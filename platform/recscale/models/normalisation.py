@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from recscale.kernels import norm_relu_dropout
-
 
 class NormReLUDropout(nn.BatchNorm1d):
     """dropout(relu(batch_norm(x))), with statistics and affine parameters per set and feature."""
@@ -59,6 +57,8 @@ class _Fused(torch.autograd.Function):
     def forward(
         ctx: Any, x: Tensor, weight_F: Tensor, bias_F: Tensor, eps: float, dropped: int
     ) -> tuple[Tensor, Tensor, Tensor]:
+        from recscale.kernels import norm_relu_dropout  # only here: an accelerator needs no numba
+
         x_MBH = x.contiguous().view(-1, *x.shape[-2:])
         weight_MH, bias_MH = (each.detach().view(len(x_MBH), -1).numpy() for each in (weight_F, bias_F))
         seed = int(torch.randint(2**62, ())) if dropped else 0
@@ -73,6 +73,8 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        from recscale.kernels import norm_relu_dropout
+
         y_MBH, x_MBH, weight_F, mean_MH, variance_MH = ctx.saved_tensors
         grad_MBH = grad.contiguous().view(x_MBH.shape)
         weight_MH = weight_F.detach().view(mean_MH.shape)

@@ -1,6 +1,9 @@
 """Optimizers for embedding tables that touch only the rows of a batch; duplicates are summed into one step per row.
 
-Legend: V table rows, U distinct rows in a batch, M sets, K embedding dimension per set, C = M*K.
+Legend: V table rows, L looked-up rows of a batch, duplicates included, M sets, K embedding dimension per set, C = M*K.
+
+On a CPU in float32, compiled kernels do it. Elsewhere torch's operations do, on tensors whose shapes do not depend on
+how many rows are distinct: nothing waits for the device, and a step can be captured in a CUDA graph.
 """
 
 from collections.abc import Iterable
@@ -10,7 +13,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from recscale.kernels import touched_rows
 from recscale.records import Decay, TableOptimizer, TrainSpec
 
 
@@ -26,15 +28,28 @@ class RowOptimizer(torch.optim.Optimizer):
         """One update from sparse gradients [V, C]."""
         for group in self.param_groups:
             for table_VC in group["params"]:
-                self._update(table_VC, group)
+                state = self.state[table_VC]
+                if not state:
+                    state.update(self._start(table_VC, group))
+                update = self._compiled if compiles(table_VC) else self._update
+                update(table_VC, state, group)
 
-    def _update(self, table_VC: nn.Parameter, group: dict[str, Any]) -> None:
+    def _start(self, table_VC: nn.Parameter, group: dict[str, Any]) -> dict[str, torch.Tensor]:
+        """State before the first step."""
+        raise NotImplementedError
+
+    def _update(self, table_VC: nn.Parameter, state: dict[str, torch.Tensor], group: dict[str, Any]) -> None:
+        """By torch's operations."""
+        raise NotImplementedError
+
+    def _compiled(self, table_VC: nn.Parameter, state: dict[str, torch.Tensor], group: dict[str, Any]) -> None:
+        """By the kernels."""
         raise NotImplementedError
 
     def _slots(self, table_VC: nn.Parameter) -> np.ndarray:
-        """Scratch of a table, int32 [V]; no part of the state."""
+        """Scratch of a table, int32 [V], which every kernel leaves as it found it; no part of the state."""
         if table_VC not in self._slot_arrays:
-            self._slot_arrays[table_VC] = np.full(len(table_VC), touched_rows.FREE, np.int32)
+            self._slot_arrays[table_VC] = np.full(len(table_VC), -1, np.int32)
         return self._slot_arrays[table_VC]
 
 
@@ -57,36 +72,31 @@ class LazyAdam(RowOptimizer):
         defaults = _decaying(learning_rate, weight_decay, decay)
         super().__init__(parameters, {**defaults, "betas": betas, "eps": eps})
 
-    def _update(self, table_VC: nn.Parameter, group: dict[str, Any]) -> None:
-        state = self.state[table_VC]
-        if not state:
-            state.update(step=0, exp_avg=torch.zeros_like(table_VC), exp_avg_sq=torch.zeros_like(table_VC))
-        state["step"] += 1
+    def _start(self, table_VC: nn.Parameter, group: dict[str, Any]) -> dict[str, torch.Tensor]:
+        moments = {name: torch.zeros_like(table_VC) for name in ("exp_avg", "exp_avg_sq")}
+        return {"step": torch.zeros((), device=table_VC.device), **moments}
+
+    def _update(self, table_VC: nn.Parameter, state: dict[str, torch.Tensor], group: dict[str, Any]) -> None:
+        state["step"] = step = state["step"].to(table_VC.device).add_(1)
         beta1, beta2 = group["betas"]
-        moments, corrections = (
-            (state["exp_avg"], state["exp_avg_sq"]),
-            tuple(1 - b ** state["step"] for b in (beta1, beta2)),
-        )
-        step_size = group["lr"] / corrections[0]
-        if compiles(table_VC):
-            touched_rows.lazy_adam(
-                *_arrays(table_VC, *moments),
-                self._slots(table_VC),
-                beta1,
-                beta2,
-                step_size,
-                corrections[1],
-                group["eps"],
-                *_decay(group),
-            )
-            return
-        row_U, grad_UC, weight_UC = _touched(table_VC, group)
-        mean_UC = moments[0].index_select(0, row_U).lerp_(grad_UC, 1 - beta1)
-        square_UC = moments[1].index_select(0, row_U).mul_(beta2).addcmul_(grad_UC, grad_UC, value=1 - beta2)
-        moments[0].index_copy_(0, row_U, mean_UC)
-        moments[1].index_copy_(0, row_U, square_UC)
-        denominator_UC = square_UC.div_(corrections[1]).sqrt_().add_(group["eps"])
-        table_VC.index_copy_(0, row_U, weight_UC.addcdiv_(mean_UC, denominator_UC, value=-step_size))
+        row_L, grad_LC, weight_LC = _touched(table_VC, group)
+        mean_LC = state["exp_avg"].index_select(0, row_L).lerp_(grad_LC, 1 - beta1)
+        square_LC = state["exp_avg_sq"].index_select(0, row_L).mul_(beta2).addcmul_(grad_LC, grad_LC, value=1 - beta2)
+        state["exp_avg"].index_copy_(0, row_L, mean_LC)
+        state["exp_avg_sq"].index_copy_(0, row_L, square_LC)
+        denominator_LC = square_LC.div_(1 - beta2 ** step.double()).sqrt_().add_(group["eps"])
+        change_LC = mean_LC.mul_(group["lr"] / (1 - beta1 ** step.double())).div_(denominator_LC)
+        table_VC.index_copy_(0, row_L, weight_LC.sub_(change_LC))
+
+    def _compiled(self, table_VC: nn.Parameter, state: dict[str, torch.Tensor], group: dict[str, Any]) -> None:
+        from recscale.kernels import touched_rows  # only here: an accelerator needs no numba
+
+        step = int(state["step"].add_(1))
+        beta1, beta2 = group["betas"]
+        arrays = _arrays(table_VC, state["exp_avg"], state["exp_avg_sq"])
+        size, correction = group["lr"] / (1 - beta1**step), 1 - beta2**step
+        rates = (beta1, beta2, size, correction, group["eps"], *_decay(group))
+        touched_rows.lazy_adam(*arrays, self._slots(table_VC), *rates)
 
 
 class RowwiseAdagrad(RowOptimizer):
@@ -104,21 +114,22 @@ class RowwiseAdagrad(RowOptimizer):
         defaults = _decaying(learning_rate, weight_decay, decay)
         super().__init__(parameters, {**defaults, "num_sets": num_sets, "eps": eps})
 
-    def _update(self, table_VC: nn.Parameter, group: dict[str, Any]) -> None:
-        sets = int(group["num_sets"])
-        state = self.state[table_VC]
-        if not state:
-            state.update(sum=table_VC.new_zeros(table_VC.shape[0], sets))
-        if compiles(table_VC):
-            arrays = _arrays(table_VC, state["sum"])
-            touched_rows.rowwise_adagrad(*arrays, self._slots(table_VC), group["lr"], group["eps"], *_decay(group))
-            return
-        row_U, grad_UC, weight_UC = _touched(table_VC, group)
-        grad_UMK = grad_UC.view(grad_UC.shape[0], sets, -1)
-        total_UM = state["sum"].index_select(0, row_U) + grad_UMK.square().mean(-1)
-        state["sum"].index_copy_(0, row_U, total_UM)
-        step_UMK = grad_UMK / (total_UM.sqrt() + group["eps"]).unsqueeze(-1)
-        table_VC.index_copy_(0, row_U, weight_UC.sub_(step_UMK.view_as(weight_UC), alpha=group["lr"]))
+    def _start(self, table_VC: nn.Parameter, group: dict[str, Any]) -> dict[str, torch.Tensor]:
+        return {"sum": table_VC.new_zeros(table_VC.shape[0], int(group["num_sets"]))}
+
+    def _update(self, table_VC: nn.Parameter, state: dict[str, torch.Tensor], group: dict[str, Any]) -> None:
+        row_L, grad_LC, weight_LC = _touched(table_VC, group)
+        grad_LMK = grad_LC.view(len(row_L), int(group["num_sets"]), -1)
+        total_LM = state["sum"].index_select(0, row_L) + grad_LMK.square().mean(-1)
+        state["sum"].index_copy_(0, row_L, total_LM)
+        step_LMK = grad_LMK / (total_LM.sqrt() + group["eps"]).unsqueeze(-1)
+        table_VC.index_copy_(0, row_L, weight_LC.sub_(step_LMK.view_as(weight_LC), alpha=group["lr"]))
+
+    def _compiled(self, table_VC: nn.Parameter, state: dict[str, torch.Tensor], group: dict[str, Any]) -> None:
+        from recscale.kernels import touched_rows
+
+        arrays = _arrays(table_VC, state["sum"])
+        touched_rows.rowwise_adagrad(*arrays, self._slots(table_VC), group["lr"], group["eps"], *_decay(group))
 
 
 def _decaying(learning_rate: float, weight_decay: float, decay: Decay) -> dict[str, Any]:
@@ -147,25 +158,26 @@ def _decay(group: dict[str, Any]) -> tuple[float, float]:
 def _touched(table_VC: nn.Parameter, group: dict[str, Any]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """The rows a batch touched, their summed gradient and a copy of their weights; decay is in one or the other."""
     assert table_VC.grad is not None
-    row_U, grad_UC = summed_rows(table_VC.grad)
-    weight_UC = table_VC.index_select(0, row_U)
+    row_L, grad_LC = summed_rows(table_VC.grad)
+    weight_LC = table_VC.index_select(0, row_L)
     if group["decay"] == Decay.DECOUPLED:
-        return row_U, grad_UC, weight_UC.mul_(1 - group["lr"] * group["weight_decay"])
-    return row_U, grad_UC.add_(weight_UC, alpha=group["weight_decay"]), weight_UC
+        return row_L, grad_LC, weight_LC.mul_(1 - group["lr"] * group["weight_decay"])
+    return row_L, grad_LC.add_(weight_LC, alpha=group["weight_decay"]), weight_LC
 
 
 def summed_rows(grad_VC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Distinct rows [U] of a sparse gradient with their sums [U, C], which are added up in the batch's order.
+    """Rows [L] of a sparse gradient, sorted, and for each the sum [L, C] of all its lookups.
 
-    What `coalesce` does, at half its time on a CPU: int32 rows sort by radix, and no value is moved before it is added.
+    A row that was looked up several times comes as often, with the same sum: what is written for it is written more
+    than once, and the same. So no shape depends on the rows, where `coalesce` waits for the device to count them.
     """
     row_L, grad_LC = grad_VC._indices()[0], grad_VC._values()
     sorted_L, place_L = row_L.int().sort(stable=True)
     first_L = torch.ones_like(sorted_L, dtype=torch.bool)
     torch.ne(sorted_L[1:], sorted_L[:-1], out=first_L[1:])
-    segment_L = torch.empty_like(row_L).index_copy_(0, place_L, first_L.cumsum(0) - 1)
-    row_U = sorted_L[first_L].long()
-    return row_U, grad_LC.new_zeros(len(row_U), grad_LC.shape[1]).index_add_(0, segment_L, grad_LC)
+    segment_L = first_L.cumsum(0) - 1
+    sum_LC = torch.zeros_like(grad_LC).index_add_(0, segment_L, grad_LC.index_select(0, place_L))
+    return sorted_L.long(), sum_LC.index_select(0, segment_L)
 
 
 def table_optimizer(table_VC: nn.Parameter, spec: TrainSpec, num_sets: int) -> torch.optim.Optimizer:
