@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache
 from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
 
 import torch
 
-from recscale.data.reader import Dataset
+from recscale.data.reader import Batch, Dataset, Split
 from recscale.models.accounting import account
 from recscale.records import ModelSpec, Precision, TableOptimizer, TrainSpec, TrialSpec, Variant
 from recscale.training.metrics import roc_auc
@@ -107,18 +108,27 @@ def _share(folder: Path, model: ModelSpec, train: TrainSpec, seconds: float, gfl
 def _quality(folder: Path, model: ModelSpec, train: TrainSpec) -> str:
     """Test AUC of both after the same steps over the same rows."""
     run = our_run(folder, model, train)
-    training = baseline_training(run.dataset, model)
     run.model.train()
-    epochs = (run.splits["train"].epoch(BATCH, 0, epoch) for epoch in range(AUC_STEPS))
-    for batch in islice((batch for epoch in epochs for batch in epoch), AUC_STEPS):
+    for batch in _first_batches(run.splits["train"]):
         run._optimize(batch)
+    ours = roc_auc(*run._predict("test"))
+    return f"test AUC after {AUC_STEPS} steps {ours:.4f}, baseline {_baseline_auc(folder, model):.4f}"
+
+
+@cache
+def _baseline_auc(folder: Path, model: ModelSpec) -> float:
+    dataset = Dataset.open(folder)
+    training = baseline_training(dataset, model)
+    for batch in _first_batches(dataset.split("train")):
         training.step(batch.ids_BN.long(), batch.label_B)
-    logit_B, label_B = run._predict("test")
     training.model.eval()
     with torch.inference_mode():
-        ids_BN = torch.cat([batch.ids_BN for batch in run.splits["test"].in_order(BATCH)]).long()
-        ours, baseline = roc_auc(logit_B, label_B), roc_auc(training.model(ids_BN), label_B)
-    return f"test AUC after {AUC_STEPS} steps {ours:.4f}, baseline {baseline:.4f}"
+        parts = [(training.model(b.ids_BN.long()), b.label_B) for b in dataset.split("test").in_order(BATCH)]
+    return roc_auc(torch.cat([logit_B for logit_B, _ in parts]), torch.cat([label_B for _, label_B in parts]))
+
+
+def _first_batches(split: Split) -> Iterator[Batch]:
+    return islice(split.epoch(BATCH, 0, 0), AUC_STEPS)
 
 
 def _sets(folder: Path, repeats: int, family: str) -> Row:

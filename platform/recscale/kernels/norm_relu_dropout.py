@@ -2,103 +2,153 @@
 
 Legend: M embedding sets, B batch rows, H features of a set. A block of columns stays in a core's cache between passes.
 """
+# ruff: noqa: N815
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
+from recscale.kernels.threads import spread
+
 Array = np.ndarray
 
 COLUMNS = 128
-"""Columns of a block: with 2,048 rows a megabyte."""
+"""Most columns of a block: with 2,048 rows a megabyte. Blocks are alike, so that threads have alike to do."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
 def forward(
     x_MBH: Array, gamma_MH: Array, beta_MH: Array, eps: float, dropped: int, seed: int
 ) -> tuple[Array, Array, Array]:
     """y, mean [M, H] and biased variance [M, H]; a feature is dropped where 32 random bits are below `dropped`."""
-    sets, rows, features = x_MBH.shape
-    y_MBH = np.empty_like(x_MBH)
-    mean_MH = np.empty((sets, features), np.float32)
-    variance_MH = np.empty((sets, features), np.float32)
-    scale, limit = np.float32(2.0**32 / (2.0**32 - dropped)), np.uint32(dropped)
-    for m in range(sets):
-        for start in range(0, features, COLUMNS):
-            stop = min(start + COLUMNS, features)
-            width = stop - start
-            total, square = np.zeros(width), np.zeros(width)
-            origin = x_MBH[m, 0, start:stop].copy()
-            for b in range(rows):
-                x_H = x_MBH[m, b, start:stop]
-                for h in range(width):
-                    away = np.float64(x_H[h] - origin[h])
-                    total[h] += away
-                    square[h] += away * away
-            factor, shift = np.empty(width, np.float32), np.empty(width, np.float32)
-            for h in range(width):
-                away = total[h] / rows
-                variance = max(square[h] / rows - away * away, 0.0)
-                mean = np.float64(origin[h]) + away
-                mean_MH[m, start + h] = mean
-                variance_MH[m, start + h] = variance
-                slope = gamma_MH[m, start + h] / np.sqrt(variance + eps)
-                factor[h] = slope
-                shift[h] = beta_MH[m, start + h] - mean * slope
-            for b in range(rows):
-                first, second = _keys(seed, m * rows + b)
-                x_H, y_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop]
-                for h in range(width):
-                    value = x_H[h] * factor[h] + shift[h]
-                    kept = (_hash(start + h, first, second) >= limit) & (value > 0)
-                    y_H[h] = value * scale if kept else np.float32(0)
+    y_MBH, mean_MH, variance_MH = np.empty_like(x_MBH), np.empty_like(gamma_MH), np.empty_like(gamma_MH)
+    arrays = (x_MBH, gamma_MH, beta_MH, y_MBH, mean_MH, variance_MH)
+    spread(lambda first, last: _forward(*arrays, eps, dropped, seed, first, last), _blocks(x_MBH))
     return y_MBH, mean_MH, variance_MH
 
 
+class Layer(NamedTuple):
+    """What a layer's backward pass needs."""
+
+    grad_MBH: Array
+    """Of y."""
+    y_MBH: Array
+    """Result of `forward`."""
+    x_MBH: Array
+    """Its input."""
+    gamma_MH: Array
+    """Its scale."""
+    mean_MH: Array
+    """As `forward` gave it."""
+    variance_MH: Array
+    """As `forward` gave it."""
+
+
+def backward(layer: Layer, eps: float, dropped: int) -> tuple[Array, Array, Array]:
+    """Gradients of x, gamma and beta; a result above 0 says that its feature was neither cut off nor dropped."""
+    grads = (np.empty_like(layer.x_MBH), np.empty_like(layer.gamma_MH), np.empty_like(layer.gamma_MH))
+    spread(lambda first, last: _backward(*layer, *grads, eps, dropped, first, last), _blocks(layer.x_MBH))
+    return grads
+
+
+def _blocks(x_MBH: Array) -> int:
+    """Blocks of columns over all sets."""
+    sets, _, features = x_MBH.shape
+    return int(sets * -(-features // COLUMNS))
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def backward(
+def _forward(
+    x_MBH: Array,
+    gamma_MH: Array,
+    beta_MH: Array,
+    y_MBH: Array,
+    mean_MH: Array,
+    variance_MH: Array,
+    eps: float,
+    dropped: int,
+    seed: int,
+    first_block: int,
+    last_block: int,
+) -> None:
+    _, rows, features = x_MBH.shape
+    blocks = -(-features // COLUMNS)
+    scale, limit = np.float32(2.0**32 / (2.0**32 - dropped)), np.uint32(dropped)
+    for block in range(first_block, last_block):
+        m, start, stop = block // blocks, block % blocks * features // blocks, (block % blocks + 1) * features // blocks
+        width = stop - start
+        total, square = np.zeros(width), np.zeros(width)
+        origin = x_MBH[m, 0, start:stop].copy()
+        for b in range(rows):
+            x_H = x_MBH[m, b, start:stop]
+            for h in range(width):
+                away = np.float64(x_H[h] - origin[h])
+                total[h] += away
+                square[h] += away * away
+        factor, shift = np.empty(width, np.float32), np.empty(width, np.float32)
+        for h in range(width):
+            away = total[h] / rows
+            variance = max(square[h] / rows - away * away, 0.0)
+            mean = np.float64(origin[h]) + away
+            mean_MH[m, start + h] = mean
+            variance_MH[m, start + h] = variance
+            slope = gamma_MH[m, start + h] / np.sqrt(variance + eps)
+            factor[h] = slope
+            shift[h] = beta_MH[m, start + h] - mean * slope
+        for b in range(rows):
+            first, second = _keys(seed, m * rows + b)
+            x_H, y_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop]
+            for h in range(width):
+                value = x_H[h] * factor[h] + shift[h]
+                kept = (_hash(start + h, first, second) >= limit) & (value > 0)
+                y_H[h] = value * scale if kept else np.float32(0)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _backward(
     grad_MBH: Array,
     y_MBH: Array,
     x_MBH: Array,
     gamma_MH: Array,
     mean_MH: Array,
     variance_MH: Array,
+    grad_x_MBH: Array,
+    grad_gamma_MH: Array,
+    grad_beta_MH: Array,
     eps: float,
     dropped: int,
-) -> tuple[Array, Array, Array]:
-    """Gradients of x, gamma and beta; a result above 0 says that its feature was neither cut off nor dropped."""
-    sets, rows, features = x_MBH.shape
-    grad_x_MBH = np.empty_like(x_MBH)
-    grad_gamma_MH = np.empty((sets, features), np.float32)
-    grad_beta_MH = np.empty((sets, features), np.float32)
+    first_block: int,
+    last_block: int,
+) -> None:
+    _, rows, features = x_MBH.shape
+    blocks = -(-features // COLUMNS)
     scale = np.float32(2.0**32 / (2.0**32 - dropped))
-    for m in range(sets):
-        for start in range(0, features, COLUMNS):
-            stop = min(start + COLUMNS, features)
-            width = stop - start
-            total, product = np.zeros(width), np.zeros(width)
-            mean = mean_MH[m, start:stop].copy()
-            for b in range(rows):
-                x_H, y_H, grad_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop], grad_MBH[m, b, start:stop]
-                for h in range(width):
-                    passed = grad_H[h] if y_H[h] > 0 else np.float32(0)
-                    total[h] += np.float64(passed)
-                    product[h] += np.float64(passed * (x_H[h] - mean[h]))
-            factor, shift = np.empty(width, np.float32), np.empty(width, np.float32)
-            slope = np.empty(width, np.float32)
+    for block in range(first_block, last_block):
+        m, start, stop = block // blocks, block % blocks * features // blocks, (block % blocks + 1) * features // blocks
+        width = stop - start
+        total, product = np.zeros(width), np.zeros(width)
+        mean = mean_MH[m, start:stop].copy()
+        for b in range(rows):
+            x_H, y_H, grad_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop], grad_MBH[m, b, start:stop]
             for h in range(width):
-                inverse = 1 / np.sqrt(variance_MH[m, start + h] + eps)
-                grad_gamma_MH[m, start + h] = scale * product[h] * inverse
-                grad_beta_MH[m, start + h] = scale * total[h]
-                factor[h] = scale * gamma_MH[m, start + h] * inverse
-                slope[h] = factor[h] * inverse * inverse * product[h] / rows
-                shift[h] = factor[h] * total[h] / rows
-            for b in range(rows):
-                x_H, y_H, grad_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop], grad_MBH[m, b, start:stop]
-                grad_x_H = grad_x_MBH[m, b, start:stop]
-                for h in range(width):
-                    passed = grad_H[h] if y_H[h] > 0 else np.float32(0)
-                    grad_x_H[h] = passed * factor[h] - shift[h] - (x_H[h] - mean[h]) * slope[h]
-    return grad_x_MBH, grad_gamma_MH, grad_beta_MH
+                passed = grad_H[h] if y_H[h] > 0 else np.float32(0)
+                total[h] += np.float64(passed)
+                product[h] += np.float64(passed * (x_H[h] - mean[h]))
+        factor, shift = np.empty(width, np.float32), np.empty(width, np.float32)
+        slope = np.empty(width, np.float32)
+        for h in range(width):
+            inverse = 1 / np.sqrt(variance_MH[m, start + h] + eps)
+            grad_gamma_MH[m, start + h] = scale * product[h] * inverse
+            grad_beta_MH[m, start + h] = scale * total[h]
+            factor[h] = scale * gamma_MH[m, start + h] * inverse
+            slope[h] = factor[h] * inverse * inverse * product[h] / rows
+            shift[h] = factor[h] * total[h] / rows
+        for b in range(rows):
+            x_H, y_H, grad_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop], grad_MBH[m, b, start:stop]
+            grad_x_H = grad_x_MBH[m, b, start:stop]
+            for h in range(width):
+                passed = grad_H[h] if y_H[h] > 0 else np.float32(0)
+                grad_x_H[h] = passed * factor[h] - shift[h] - (x_H[h] - mean[h]) * slope[h]
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -2,9 +2,14 @@
 
 Legend: L looked-up rows of a batch, duplicates included, V table rows, C columns of a row, M sets, K = C / M.
 """
+# ruff: noqa: N815
+
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+
+from recscale.kernels.threads import spread
 
 Array = np.ndarray
 
@@ -12,14 +17,23 @@ FREE = -1
 """Of a row that the batch has not touched so far; every kernel leaves all of `slot_V` so."""
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+class Touched(NamedTuple):
+    """A batch's gradient and the table that it is of."""
+
+    row_L: Array
+    """Rows that were looked up, int64."""
+    grad_LC: Array
+    """Gradient of each lookup."""
+    weight_VC: Array
+    """The table."""
+    slot_V: Array
+    """Scratch, int32, all FREE."""
+
+
 def lazy_adam(
-    row_L: Array,
-    grad_LC: Array,
-    weight_VC: Array,
+    touched: Touched,
     mean_VC: Array,
     square_VC: Array,
-    slot_V: Array,
     beta1: float,
     beta2: float,
     step_size: float,
@@ -29,54 +43,81 @@ def lazy_adam(
     shrink: float,
 ) -> None:
     """In place: moments and weights of touched rows; `coupled` is L2 in the gradient, `shrink` multiplies weights."""
-    row_U, grad_UC, distinct = _summed(row_L, grad_LC, slot_V)
-    columns = grad_LC.shape[1]
-    step, tiny, l2, kept_weight = np.float32(step_size), np.float32(eps), np.float32(coupled), np.float32(shrink)
-    kept_square, rest1, rest2 = np.float32(beta2), np.float32(1 - beta1), np.float32(1 - beta2)
-    correction = np.float32(1 / correction2)
-    for u in range(distinct):
-        row = row_U[u]
-        for c in range(columns):
-            weight = weight_VC[row, c]
-            grad = grad_UC[u, c] + l2 * weight
-            mean = mean_VC[row, c]
-            mean += (grad - mean) * rest1
-            square = square_VC[row, c] * kept_square + grad * grad * rest2
-            mean_VC[row, c] = mean
-            square_VC[row, c] = square
-            weight_VC[row, c] = weight * kept_weight - step * mean / (np.sqrt(square * correction) + tiny)
+    row_U, grad_UC, distinct = _summed(touched.row_L, touched.grad_LC, touched.slot_V)
+    arrays = (row_U, grad_UC, touched.weight_VC, mean_VC, square_VC)
+    rates = (1 - beta1, beta2, 1 - beta2, step_size, 1 / correction2, eps, coupled, shrink)
+    spread(lambda first, last: _lazy_adam(*arrays, *map(np.float32, rates), first, last), distinct)
+
+
+def rowwise_adagrad(
+    touched: Touched, sum_VM: Array, learning_rate: float, eps: float, coupled: float, shrink: float
+) -> None:
+    """In place: accumulators and weights of the touched rows."""
+    row_U, grad_UC, distinct = _summed(touched.row_L, touched.grad_LC, touched.slot_V)
+    arrays = (row_U, grad_UC, touched.weight_VC, sum_VM)
+    rates = (learning_rate, eps, coupled, shrink)
+    spread(lambda first, last: _rowwise_adagrad(*arrays, *map(np.float32, rates), first, last), distinct)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def rowwise_adagrad(
-    row_L: Array,
-    grad_LC: Array,
+def _lazy_adam(
+    row_U: Array,
+    grad_UC: Array,
+    weight_VC: Array,
+    mean_VC: Array,
+    square_VC: Array,
+    rest1: float,
+    beta2: float,
+    rest2: float,
+    step_size: float,
+    correction: float,
+    eps: float,
+    coupled: float,
+    shrink: float,
+    first: int,
+    last: int,
+) -> None:
+    columns = grad_UC.shape[1]
+    for u in range(first, last):
+        row = row_U[u]
+        for c in range(columns):
+            weight = weight_VC[row, c]
+            grad = grad_UC[u, c] + coupled * weight
+            mean = mean_VC[row, c]
+            mean += (grad - mean) * rest1
+            square = square_VC[row, c] * beta2 + grad * grad * rest2
+            mean_VC[row, c] = mean
+            square_VC[row, c] = square
+            weight_VC[row, c] = weight * shrink - step_size * mean / (np.sqrt(square * correction) + eps)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _rowwise_adagrad(
+    row_U: Array,
+    grad_UC: Array,
     weight_VC: Array,
     sum_VM: Array,
-    slot_V: Array,
     learning_rate: float,
     eps: float,
     coupled: float,
     shrink: float,
+    first: int,
+    last: int,
 ) -> None:
-    """In place: accumulators and weights of the touched rows."""
-    row_U, grad_UC, distinct = _summed(row_L, grad_LC, slot_V)
     sets = sum_VM.shape[1]
-    dim = grad_LC.shape[1] // sets
-    rate, tiny = np.float32(learning_rate), np.float32(eps)
-    l2, kept_weight = np.float32(coupled), np.float32(shrink)
-    for u in range(distinct):
+    dim = grad_UC.shape[1] // sets
+    for u in range(first, last):
         row = row_U[u]
         for m in range(sets):
             square = np.float32(0)
             for c in range(m * dim, (m + 1) * dim):
-                grad = grad_UC[u, c] + l2 * weight_VC[row, c]
+                grad = grad_UC[u, c] + coupled * weight_VC[row, c]
                 grad_UC[u, c] = grad
                 square += grad * grad
             sum_VM[row, m] += square / np.float32(dim)
-            step = rate / (np.sqrt(sum_VM[row, m]) + tiny)
+            step = learning_rate / (np.sqrt(sum_VM[row, m]) + eps)
             for c in range(m * dim, (m + 1) * dim):
-                weight_VC[row, c] = weight_VC[row, c] * kept_weight - step * grad_UC[u, c]
+                weight_VC[row, c] = weight_VC[row, c] * shrink - step * grad_UC[u, c]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

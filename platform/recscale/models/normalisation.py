@@ -78,7 +78,9 @@ class _Fused(torch.autograd.Function):
         y_MBH, x_MBH, weight_F, mean_MH, variance_MH = ctx.saved_tensors
         grad_MBH = grad.contiguous().view(x_MBH.shape)
         weight_MH = weight_F.detach().view(mean_MH.shape)
-        arrays = (each.numpy() for each in (grad_MBH, y_MBH, x_MBH, weight_MH, mean_MH, variance_MH))
-        grads = map(torch.from_numpy, norm_relu_dropout.backward(*arrays, *ctx.settings))
-        grad_x_MBH, grad_weight_MH, grad_bias_MH = grads
+        saved = (grad_MBH, y_MBH, x_MBH, weight_MH, mean_MH, variance_MH)
+        arrays = norm_relu_dropout.Layer(*(each.numpy() for each in saved))
+        grad_x_MBH, grad_weight_MH, grad_bias_MH = map(
+            torch.from_numpy, norm_relu_dropout.backward(arrays, *ctx.settings)
+        )
         return grad_x_MBH.view(grad.shape), grad_weight_MH.flatten(), grad_bias_MH.flatten(), None, None

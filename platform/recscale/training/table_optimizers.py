@@ -93,10 +93,10 @@ class LazyAdam(RowOptimizer):
 
         step = int(state["step"].add_(1))
         beta1, beta2 = group["betas"]
-        arrays = _arrays(table_VC, state["exp_avg"], state["exp_avg_sq"])
+        touched = touched_rows.Touched(*_arrays(table_VC), self._slots(table_VC))
+        moments = (state["exp_avg"].numpy(), state["exp_avg_sq"].numpy())
         size, correction = group["lr"] / (1 - beta1**step), 1 - beta2**step
-        rates = (beta1, beta2, size, correction, group["eps"], *_decay(group))
-        touched_rows.lazy_adam(*arrays, self._slots(table_VC), *rates)
+        touched_rows.lazy_adam(touched, *moments, beta1, beta2, size, correction, group["eps"], *_decay(group))
 
 
 class RowwiseAdagrad(RowOptimizer):
@@ -128,8 +128,8 @@ class RowwiseAdagrad(RowOptimizer):
     def _compiled(self, table_VC: nn.Parameter, state: dict[str, torch.Tensor], group: dict[str, Any]) -> None:
         from recscale.kernels import touched_rows
 
-        arrays = _arrays(table_VC, state["sum"])
-        touched_rows.rowwise_adagrad(*arrays, self._slots(table_VC), group["lr"], group["eps"], *_decay(group))
+        touched = touched_rows.Touched(*_arrays(table_VC), self._slots(table_VC))
+        touched_rows.rowwise_adagrad(touched, state["sum"].numpy(), group["lr"], group["eps"], *_decay(group))
 
 
 def _decaying(learning_rate: float, weight_decay: float, decay: Decay) -> dict[str, Any]:
@@ -142,11 +142,11 @@ def compiles(table_VC: torch.Tensor) -> bool:
     return table_VC.is_cpu and table_VC.dtype is torch.float32
 
 
-def _arrays(table_VC: nn.Parameter, *states: torch.Tensor) -> tuple[np.ndarray, ...]:
-    """Rows and values of the gradient, the weights and the states, as the kernels take them: without a copy."""
+def _arrays(table_VC: nn.Parameter) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Rows and values of the gradient, and the weights, as the kernels take them: without a copy."""
     assert table_VC.grad is not None
     row_L, grad_LC = table_VC.grad._indices()[0], table_VC.grad._values().contiguous()
-    return tuple(tensor.detach().numpy() for tensor in (row_L, grad_LC, table_VC, *states))
+    return row_L.numpy(), grad_LC.numpy(), table_VC.detach().numpy()
 
 
 def _decay(group: dict[str, Any]) -> tuple[float, float]:
