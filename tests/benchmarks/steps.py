@@ -18,7 +18,7 @@ from recscale.training.run import TrainingRun
 from tests.benchmarks.baseline import BaselineModel, BaselineTraining
 from tests.benchmarks.measure import Row, Side, alternate, compared
 
-BATCH, STEPS, AUC_STEPS = 2048, 4, 64
+BATCH, STEPS, AUC_STEPS = 2048, 8, 64
 TARGETS = {"dnn": 6.0, "finalmlp": 4.0, "ipnn": 12.0, "nfwfm": 20.0, "xdeepfm": 4.0, "dcnv2": 1.6}
 """Asked-for ratios to the baseline with the default optimizer."""
 LAZY, DENSE = TrainSpec(batch_size=BATCH), TrainSpec(batch_size=BATCH, table_optimizer=TableOptimizer.ADAM)

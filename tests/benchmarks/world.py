@@ -50,7 +50,7 @@ def zipf_dataset(folder: Path, rows: int, sizes: tuple[int, ...], held_out: int 
             if split == "train":
                 train_BN = ids_BN
         for index, size in enumerate(sizes):
-            values = pa.array([None, *(str(number) for number in range(1, size))], pa.string())
+            values = pa.array(np.arange(size), mask=np.arange(size) == 0).cast(pa.string())
             writer.write_vocabulary(f"field_{index}", index, values, np.bincount(train_BN[:, index], minlength=size))
         fields = tuple(FieldInfo(f"field_{i}", "categorical", size, min_count=1) for i, size in enumerate(sizes))
         writer.finish(fields, SourceInfo("synthetic", (), rows, rejected_rows=0, duplicate_rows=0), {}, None)

@@ -99,8 +99,9 @@ class Tracker:
         metrics = _metrics(self._store.read_result(spec.trial_id))
         for start in range(0, len(metrics), BATCH):
             self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
-        for name in ("result.json", "spectra.arrow"):
-            self._client.log_artifact(run_id, str(folder / name))
+        for path in (folder / "result.json", folder / "spectra.arrow", folder / "sub_embeddings.arrow"):
+            if path.exists():
+                self._client.log_artifact(run_id, str(path))
         self._client.set_terminated(run_id, FINISHED)
 
     def end_study(self, outputs: Sequence[Path], failed: int) -> None:
