@@ -38,7 +38,7 @@ class Size:
     """Tiny trials whose overhead is taken."""
 
 
-QUICK = Size(repeats=5, loader_rows=600_000, prepared_rows=100_000, trials=12)
+QUICK = Size(repeats=3, loader_rows=600_000, prepared_rows=100_000, trials=12)
 FULL = Size(repeats=15, loader_rows=2_000_000, prepared_rows=1_000_000, trials=100)
 FINISHED = 1000
 """Trials of the finished study that is resumed."""
@@ -76,8 +76,18 @@ def main() -> None:
 
 
 def _steps(folder: Path, size: Size, ceilings: Ceilings) -> Iterator[Row]:
-    zipf_dataset(folder / "steps", steps.BATCH * steps.AUC_STEPS, vocabulary_sizes())
-    yield from steps.measure(folder / "steps", size.repeats, ceilings.gflops)
+    yield from steps.measure(_steps_data(folder), size.repeats, ceilings.gflops)
+
+
+def _sets(folder: Path, size: Size, ceilings: Ceilings) -> Iterator[Row]:
+    yield from steps.measure_ours(_steps_data(folder), size.repeats)
+
+
+def _steps_data(folder: Path) -> Path:
+    path = folder / "steps"
+    if not path.exists():
+        zipf_dataset(path, steps.BATCH * steps.AUC_STEPS, vocabulary_sizes())
+    return path
 
 
 def _readers(folder: Path, size: Size, ceilings: Ceilings) -> Iterator[Row]:
@@ -91,7 +101,7 @@ def _quality(folder: Path, size: Size, ceilings: Ceilings) -> Iterator[Row]:
 
 def _preparation(folder: Path, size: Size, ceilings: Ceilings) -> Iterator[Row]:
     for row in preparation.measure(size.prepared_rows, max(size.repeats // 3, 1), folder):
-        yield Row(**{**row, "spread": tuple(row["spread"])}, target=">= 10x", note=f"{size.prepared_rows:,} rows")
+        yield Row(**row, target=">= 10x", note=f"{size.prepared_rows:,} rows")
 
 
 def _overhead(folder: Path, size: Size, ceilings: Ceilings) -> Iterator[Row]:
@@ -100,6 +110,7 @@ def _overhead(folder: Path, size: Size, ceilings: Ceilings) -> Iterator[Row]:
 
 PARTS: dict[str, Callable[[Path, Size, Ceilings], Iterator[Row]]] = {
     "steps": _steps,
+    "sets and precision": _sets,
     "readers": _readers,
     "quality": _quality,
     "preparation": _preparation,

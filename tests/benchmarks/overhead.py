@@ -22,11 +22,12 @@ SLOTS = 2
 def measure(folder: Path, trials: int, many: int) -> Iterator[Row]:
     """Overhead per trial of `trials` tiny trials, and resuming a study of `many` trials that are finished."""
     storage = folder / "runs"
-    first = _study(storage, SLOTS)
-    wall = _study(storage, trials + SLOTS)
+    _study(storage, 1)
+    first = _study(storage, 1 + SLOTS)
+    wall = _study(storage, 1 + SLOTS + trials)
     store = TrialStore(storage)
     specs = read_study(storage / "overhead").spec.trials
-    training = fmean(store.read_result(spec.trial_id).seconds for spec in specs[SLOTS:])
+    training = fmean(store.read_result(spec.trial_id).seconds for spec in specs[1 + SLOTS :])
     each = (wall - first) * SLOTS / (trials - SLOTS) - training
     note = (
         f"of each trial beyond the first on a slot: {trials} new trials of {training:.2f} s of training, "

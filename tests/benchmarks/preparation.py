@@ -67,7 +67,7 @@ def main() -> None:
     for row in measure(options.rows, options.repeats, options.folder):
         print(
             f"{row['name']:45} ours {row['ours']:7.2f} {row['unit']}, encoder {row['baseline']:7.2f} {row['unit']}, "
-            f"ratio {row['ratio']:5.1f} {row['spread']} of {row['repeats']}"
+            f"ratio {row['ratio']:5.1f} [{row['spread'][0]:.1f}, {row['spread'][1]:.1f}] of {row['repeats']}"
         )
 
 
@@ -133,7 +133,7 @@ def _row(name: str, ours: list[float], baseline: list[float]) -> dict[str, Any]:
         "ratio": median(ratios),
         "unit": "s",
         "repeats": len(ratios),
-        "spread": f"[{min(ratios):.1f}, {max(ratios):.1f}]",
+        "spread": (min(ratios), max(ratios)),
     }
 
 

@@ -27,7 +27,7 @@ LAZY, DENSE = TrainSpec(batch_size=BATCH), TrainSpec(batch_size=BATCH, table_opt
 
 
 def measure(folder: Path, repeats: int, gflops: float, families: tuple[str, ...] = tuple(TARGETS)) -> Iterator[Row]:
-    """Every family with both optimizers, sets against a single table, and bf16; `gflops` is the measured ceiling."""
+    """Every family with both optimizers; `gflops` is the measured ceiling."""
     for family in families:
         model = model_of(family)
         for label, train, least in (("lazy_adam", LAZY, TARGETS[family]), ("adam", DENSE, 1.5)):
@@ -36,6 +36,10 @@ def measure(folder: Path, repeats: int, gflops: float, families: tuple[str, ...]
             )
             note = f"{_share(folder, model, train, median(ours), gflops)}; {_quality(folder, model, train)}"
             yield compared(f"step {family} {label}", _ms(ours), _ms(baseline), "ms", f">= {least:g}x", note)
+
+
+def measure_ours(folder: Path, repeats: int) -> Iterator[Row]:
+    """Ours against ours: sets against a single table, and bf16 against fp32."""
     yield _sets(folder, repeats, "dnn")
     yield _sets(folder, repeats, "dcnv2")
     yield _bf16(folder, repeats)

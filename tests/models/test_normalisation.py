@@ -96,6 +96,22 @@ def test_the_seed_decides_and_a_probability_of_nought_draws_nothing():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_bfloat16_is_computed_in_float32():
+    torch.manual_seed(0)
+    layer, x = _layer(8, 0.0), torch.randn(16, 8).bfloat16().requires_grad_()
+    y = layer(x)
+    assert y.dtype is torch.float32
+    torch.testing.assert_close(y, _same(layer)(x.detach().float()))
+    y.sum().backward()
+    assert x.grad.dtype is torch.bfloat16
+
+
+def _same(layer):
+    other = _layer(layer.num_features, layer.dropout)
+    other.load_state_dict(layer.state_dict())
+    return other
+
+
 def test_other_precisions_and_one_row_take_torchs_way():
     x = torch.randn(16, 8)
     layer = NormReLUDropout(8, 0.0)

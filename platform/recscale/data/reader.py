@@ -262,6 +262,7 @@ def _cut(
             if missing == 0:
                 yield _batch(parts)
                 parts, missing = [], batch_size
+        del take  # and with it this window, before the next one is read
     if parts:
         yield _batch(parts)
 

@@ -20,7 +20,7 @@ class NormReLUDropout(nn.BatchNorm1d):
     def forward(self, x: Tensor) -> Tensor:
         """Of x_BF or x_MBH, the same shape."""
         if self.training and compiles(x):
-            return self._fused(x)
+            return self._fused(x.float())
         normed = super().forward(x) if x.dim() == 2 else self._sets_apart(x)
         return functional.dropout(functional.relu(normed), self.dropout, self.training)
 
@@ -46,8 +46,8 @@ class NormReLUDropout(nn.BatchNorm1d):
 
 
 def compiles(x: Tensor) -> bool:
-    """Whether the compiled kernels take x; one row is torch's to refuse."""
-    return x.is_cpu and x.dtype is torch.float32 and x.shape[-2] > 1
+    """Whether the compiled kernels take x, bfloat16 as float32; one row is torch's to refuse."""
+    return x.is_cpu and x.dtype in (torch.float32, torch.bfloat16) and x.shape[-2] > 1
 
 
 class _Fused(torch.autograd.Function):
