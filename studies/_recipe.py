@@ -3,13 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import tyro
 
-from recscale.cluster.launch import LaunchOptions
+from dashboards.pages import write_page
+from recscale.cluster.launch import LaunchOptions, launch
 from recscale.data.reader import Dataset
 from recscale.data.synthetic import write_synthetic
 from recscale.errors import ConfigError
@@ -120,3 +122,10 @@ def dataset_of(options: GridOptions) -> Dataset:
 def study_name(recipe: str, options: GridOptions, dataset: Dataset) -> str:
     """As given, else the recipe's and the dataset's names."""
     return options.name or f"{recipe}-{dataset.manifest.name}"
+
+
+def run(recipe: str, options: GridOptions, grids: Sequence[Grid]) -> int:
+    """Runs a recipe's grids as one study with the recipe's page; the exit status."""
+    dataset = dataset_of(options)
+    name = study_name(recipe, options, dataset)
+    return launch(name, recipe, dataset, grids, options.launch, partial(write_page, recipe))

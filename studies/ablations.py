@@ -9,13 +9,10 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from functools import partial
 
 import _boot  # noqa: F401  isort: skip  (finds the package in a checkout)
-from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, dataset_of, grid_of, parse, study_name
+from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, grid_of, parse, run
 
-from dashboards.pages import write_page
-from recscale.cluster.launch import launch
 from recscale.entry import run_command
 from recscale.errors import ConfigError
 from recscale.records import PAPER_TRAINING, Combination, Penalty, Sharing, Variant
@@ -115,9 +112,7 @@ def _changed(grid: Grid, ablation: Ablation, options: AblationOptions) -> Grid:
 def main() -> int:
     """The command."""
     options = parse(PRESETS, sys.argv[1:], __doc__)
-    dataset = dataset_of(options)
-    name = study_name("ablations", options, dataset)
-    return launch(name, "ablations", dataset, grids_of(options), options.launch, partial(write_page, "ablations"))
+    return run("ablations", options, grids_of(options))
 
 
 if __name__ == "__main__":

@@ -7,13 +7,10 @@ stopping, not by epochs, so that small amounts are not undertrained.
 
 import sys
 from dataclasses import dataclass, replace
-from functools import partial
 
 import _boot  # noqa: F401  isort: skip  (finds the package in a checkout)
-from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, dataset_of, grid_of, numbers, parse, study_name
+from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, grid_of, numbers, parse, run
 
-from dashboards.pages import write_page
-from recscale.cluster.launch import launch
 from recscale.entry import run_command
 from recscale.records import PAPER_TRAINING, Variant
 from recscale.study.grid import Grid
@@ -57,9 +54,7 @@ def grids(options: DataAmountOptions) -> list[Grid]:
 def main() -> int:
     """The command."""
     options = parse(PRESETS, sys.argv[1:], __doc__)
-    dataset = dataset_of(options)
-    name = study_name(RECIPE, options, dataset)
-    return launch(name, RECIPE, dataset, grids(options), options.launch, partial(write_page, RECIPE))
+    return run(RECIPE, options, grids(options))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,10 @@ exp(-learning_rate * decay * S) is left. So the decoupled level is a flag: 1e-2,
 
 import sys
 from dataclasses import dataclass, replace
-from functools import partial
 
 import _boot  # noqa: F401  isort: skip  (finds the package in a checkout)
-from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, dataset_of, grid_of, parse, study_name
+from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, grid_of, parse, run
 
-from dashboards.pages import write_page
-from recscale.cluster.launch import launch
 from recscale.entry import run_command
 from recscale.records import PAPER_TRAINING, Decay, TableOptimizer, Variant
 from recscale.study.grid import Axis, Grid
@@ -68,9 +65,7 @@ def grids(options: DecayOptions) -> list[Grid]:
 def main() -> int:
     """The command."""
     options = parse(PRESETS, sys.argv[1:], __doc__)
-    dataset = dataset_of(options)
-    name = study_name(RECIPE, options, dataset)
-    return launch(name, RECIPE, dataset, grids(options), options.launch, partial(write_page, RECIPE))
+    return run(RECIPE, options, grids(options))
 
 
 if __name__ == "__main__":

@@ -2,13 +2,10 @@
 
 import sys
 from dataclasses import dataclass
-from functools import partial
 
 import _boot  # noqa: F401  isort: skip  (finds the package in a checkout)
-from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, dataset_of, grid_of, numbers, parse, study_name
+from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, grid_of, numbers, parse, run
 
-from dashboards.pages import write_page
-from recscale.cluster.launch import launch
 from recscale.entry import run_command
 from recscale.records import PAPER_TRAINING, Variant
 from recscale.study.grid import Grid
@@ -46,9 +43,7 @@ def grids(options: DepthOptions) -> list[Grid]:
 def main() -> int:
     """The command."""
     options = parse(PRESETS, sys.argv[1:], __doc__)
-    dataset = dataset_of(options)
-    name = study_name(RECIPE, options, dataset)
-    return launch(name, RECIPE, dataset, grids(options), options.launch, partial(write_page, RECIPE))
+    return run(RECIPE, options, grids(options))
 
 
 if __name__ == "__main__":
