@@ -69,6 +69,17 @@ def test_dropped_features_are_zero_kept_ones_scaled_and_their_gradients_follow()
     torch.testing.assert_close(x.grad, plain.grad, rtol=1e-3, atol=1e-4)
 
 
+def test_what_is_not_finite_stays_so_as_in_torch():
+    x = torch.randn(50, 4)
+    x[3, 1] = torch.nan
+    x[:, 2] = torch.inf
+    layer = _layer(4, 0.0)
+    y = layer(x.requires_grad_())
+    assert y.isnan().any(0).tolist() == [False, True, True, False]
+    y.sum().backward()
+    assert x.grad.isnan().any(0).tolist() == [False, True, True, False]
+
+
 def test_what_is_dropped_is_independent_over_features_rows_sets_and_calls():
     x_MBH = np.random.default_rng(0).normal(size=(2, 256, 64)).astype(np.float32)
     gamma, beta = np.zeros((2, 64), np.float32), np.ones((2, 64), np.float32)

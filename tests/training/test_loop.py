@@ -21,7 +21,7 @@ from recscale.records import (
     TrialSpec,
 )
 from recscale.training.checkpoints import FolderCheckpoints
-from recscale.training.loop import train
+from recscale.training.loop import flushed_subnormals, train
 from recscale.training.run import TrainedTrial
 from recscale.training.schedule import next_evaluation, trainable_batches
 
@@ -199,3 +199,16 @@ def test_evaluations_are_evenly_spaced_and_end_the_epoch(batches: int, evaluatio
 @pytest.mark.parametrize(("rows", "batches"), [(10, 2), (11, 2), (12, 3), (5, 1), (1, 0)])
 def test_a_last_batch_of_one_row_is_left_out(rows: int, batches: int) -> None:
     assert trainable_batches(rows, 5) == batches
+
+
+def test_subnormal_numbers_are_flushed_while_training_and_not_after():
+    def flushes():
+        return float(torch.tensor(2.0**-140) * 2) == 0
+
+    assert not flushes()
+    with flushed_subnormals():
+        assert flushes()
+        with flushed_subnormals():
+            pass
+        assert flushes()
+    assert not flushes()

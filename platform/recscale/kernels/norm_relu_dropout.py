@@ -100,7 +100,7 @@ def _forward(
             x_H, y_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop]
             for h in range(width):
                 value = x_H[h] * factor[h] + shift[h]
-                kept = (_hash(start + h, first, second) >= limit) & (value > 0)
+                kept = (_hash(start + h, first, second) >= limit) & (not value <= 0)  # NaN goes on
                 y_H[h] = value * scale if kept else np.float32(0)
 
 
@@ -131,7 +131,7 @@ def _backward(
         for b in range(rows):
             x_H, y_H, grad_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop], grad_MBH[m, b, start:stop]
             for h in range(width):
-                passed = grad_H[h] if y_H[h] > 0 else np.float32(0)
+                passed = np.float32(0) if y_H[h] <= 0 else grad_H[h]
                 total[h] += np.float64(passed)
                 product[h] += np.float64(passed * (x_H[h] - mean[h]))
         factor, shift = np.empty(width, np.float32), np.empty(width, np.float32)
@@ -147,7 +147,7 @@ def _backward(
             x_H, y_H, grad_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop], grad_MBH[m, b, start:stop]
             grad_x_H = grad_x_MBH[m, b, start:stop]
             for h in range(width):
-                passed = grad_H[h] if y_H[h] > 0 else np.float32(0)
+                passed = np.float32(0) if y_H[h] <= 0 else grad_H[h]
                 grad_x_H[h] = passed * factor[h] - shift[h] - (x_H[h] - mean[h]) * slope[h]
 
 
