@@ -1,4 +1,4 @@
-"""What several rooms' tests share: a small dataset, made once."""
+"""What several rooms' tests share: a small dataset, made once, and a real browser."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from hypothesis import settings
 
 from recscale.data.reader import Dataset
 from recscale.data.synthetic import write_synthetic
+from tests.dashboards.browsing import browser as browser
 
 # No test of ours fails by the clock: a shared machine may stand still at any moment.
 settings.register_profile("recscale", deadline=None)

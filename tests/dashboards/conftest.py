@@ -1,9 +1,8 @@
-"""Studies of every kind, and a real browser, for all tests of pages."""
+"""Studies of every kind, for all tests of pages."""
 
 from tests.dashboards.ablations.study import ablation_folder as ablation_folder
 from tests.dashboards.ablations.study import ablation_results as ablation_results
 from tests.dashboards.ablations.study import ablation_rows as ablation_rows
-from tests.dashboards.browsing import browser as browser
 from tests.dashboards.collapse.study import collapse as collapse
 from tests.dashboards.collapse.study import collapse_folder as collapse_folder
 from tests.dashboards.scaling_study import axis_results as axis_results

@@ -1,7 +1,6 @@
 """A real server on 127.0.0.1, asked by a plain client and by a real browser while trials finish."""
 
 import json
-import shutil
 import threading
 import urllib.error
 import urllib.request
@@ -19,8 +18,6 @@ from recscale.serve.frame import frame_html
 from recscale.serve.pages import Pages
 from recscale.study.study import write_study
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-CHROMIUM_ARGUMENTS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
 HOSTILE = '"><script>alert(1)</script>'
 
 
@@ -125,25 +122,21 @@ def test_a_storage_that_is_not_there_and_a_taken_port_are_named(address, study, 
         serve(Pages(study.folder.parent, write_page), _index, int(address.rpartition(":")[2]))
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
-def test_a_browser_sees_trials_finish_and_keeps_what_was_chosen(address, study, finish):
-    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+def test_a_browser_sees_trials_finish_and_keeps_what_was_chosen(browser, address, study, finish):
     finish(study.store, study.spec.trials[0])
     complaints: list[str] = []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=CHROMIUM_ARGUMENTS.split())
-        page = browser.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.goto(f"{address}/study/quick/")
-        inner = page.frame_locator("#page")
-        inner.locator("#trials tr.finished").first.wait_for()
-        inner.get_by_text("log loss", exact=True).first.click()
-        finish(study.store, study.spec.trials[1])
-        inner.locator("#trials tr.finished").nth(1).wait_for(timeout=60_000)
-        page.get_by_text("2 finished", exact=False).first.wait_for()
-        inner.locator("[data-control=metric][value='1']:checked").wait_for(state="attached")
-        browser.close()
+    page = browser.new_page()
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(f"{address}/study/quick/")
+    inner = page.frame_locator("#page")
+    inner.locator("#trials tr.finished").first.wait_for()
+    inner.get_by_text("log loss", exact=True).first.click()
+    finish(study.store, study.spec.trials[1])
+    inner.locator("#trials tr.finished").nth(1).wait_for(timeout=60_000)
+    page.get_by_text("2 finished", exact=False).first.wait_for()
+    inner.locator("[data-control=metric][value='1']:checked").wait_for(state="attached")
+    page.close()
     assert complaints == []
 
 
