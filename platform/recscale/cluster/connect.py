@@ -15,7 +15,7 @@ import ray
 from ray.exceptions import AuthenticationError
 
 import recscale
-from recscale.cluster.environment import WORKERS, named_cluster
+from recscale.cluster.environment import for_workers, named_cluster
 from recscale.cluster.shares import ClusterInfo, NodeShape
 from recscale.errors import ConfigError
 
@@ -84,7 +84,7 @@ def _join(address: str, num_cpus: int | None) -> str:
         )
     _reach(address)
     try:
-        sent = {"py_modules": [str(_package_folder())], "env_vars": WORKERS}
+        sent = {"py_modules": [str(_package_folder())], "env_vars": for_workers()}
         return _dashboard_of(ray.init(runtime_env=sent, **QUIET))
     except (ConnectionError, RuntimeError, AuthenticationError) as error:
         raise _unreachable(address, error) from error

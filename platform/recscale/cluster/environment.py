@@ -52,6 +52,11 @@ def prepare_environment() -> None:
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
+def for_workers() -> dict[str, str]:
+    """What a joined cluster's workers are given, but for what is set here already: a job's own settings come first."""
+    return {name: value for name, value in WORKERS.items() if name not in os.environ}
+
+
 def named_cluster() -> str | None:
     """The address of the cluster to join, None where this process is to start its own (RAY_ADDRESS unset or local)."""
     address = os.environ.get("RAY_ADDRESS", "local")

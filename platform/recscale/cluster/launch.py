@@ -73,7 +73,8 @@ def launch(
 
     todo = unfinished(resolved, storage)
     with cluster_of(options, todo) as info:
-        plan, share = plan_trials(resolved, dataset, options, info, {} if todo else known_costs(storage / name))
+        known = {} if todo else known_costs(storage / name)
+        plan, share = plan_trials(resolved, dataset, options, info, todo, known)
         print(plan_text(plan, str(share)), flush=True)
         if options.plan:
             return 0
@@ -122,11 +123,15 @@ def plan_trials(
     dataset: Dataset,
     options: LaunchOptions,
     info: ClusterInfo,
+    todo: int,
     known: Mapping[TrialSpec, ModelCost] = MappingProxyType({}),
 ) -> tuple[Plan, Share]:
-    """Every trial sized for its share of the cluster, but for those of known cost; ConfigError where none fits."""
+    """Every trial of no known cost sized for its share of the cluster.
+
+    ConfigError where no trial fits, or where `todo` trials are to run and their share does not.
+    """
     share = _share(options, info)
-    if unfinished(resolved, options.storage.absolute()):
+    if todo:
         check_shares([share], info)
     machine = measure_machine(share.threads, _memory(options, share, info))
     store = TrialStore(options.storage.absolute())

@@ -41,7 +41,7 @@ def search(name: str, dataset: Dataset, grid: Grid, options: SearchOptions, how:
     check_search(options, grid.seeds, specs)
     folder = how.storage.absolute() / name
     with cluster_of(how, len(specs)) as info:
-        plan, share = plan_trials(ResolvedGrid(specs, resolved.refused), dataset, how, info)
+        plan, share = plan_trials(ResolvedGrid(specs, resolved.refused), dataset, how, info, len(specs))
         ledgers = [Ledger(folder, SearchCell(trial.spec, options)) for trial in plan.trials]
         print(search_text(ledgers, plan), flush=True)
         if not how.plan:

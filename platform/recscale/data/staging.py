@@ -84,9 +84,9 @@ def _stage_part(
 ) -> None:
     """Chunks are encoded and written by threads while DuckDB reads on."""
     problems = _Problems(str(part.file), part.header_lines)
-    rows = max(1, min(CHUNK_ROWS_MAX, CHUNK_CELLS // (len(scan.columns) + 2)))
-    usable = map(problems.taken_from, _batches(connection, scan, part, rows))
-    numbered = enumerate(_gathered(usable, rows), start=len(staged.chunks))
+    chunk_rows = max(1, min(CHUNK_ROWS_MAX, CHUNK_CELLS // (len(scan.columns) + 2)))
+    usable = map(problems.taken_from, _batches(connection, scan, part, chunk_rows))
+    numbered = enumerate(_gathered(usable, chunk_rows), start=len(staged.chunks))
     for path, rows, positives in mapped_ahead(partial(_write_chunk, folder, len(scan.columns)), numbered, threads()):
         staged.chunks.append(Chunk(path, staged.rows, rows))
         staged.rows += rows

@@ -72,10 +72,9 @@ def _forward(
     last_block: int,
 ) -> None:
     _, rows, features = x_MBH.shape
-    blocks = -(-features // COLUMNS)
     scale, limit = np.float32(2.0**32 / (2.0**32 - dropped)), np.uint32(dropped)
     for block in range(first_block, last_block):
-        m, start, stop = block // blocks, block % blocks * features // blocks, (block % blocks + 1) * features // blocks
+        m, start, stop = _columns(block, features)
         width = stop - start
         total, square = np.zeros(width), np.zeros(width)
         origin = x_MBH[m, 0, start:stop].copy()
@@ -121,10 +120,9 @@ def _backward(
     last_block: int,
 ) -> None:
     _, rows, features = x_MBH.shape
-    blocks = -(-features // COLUMNS)
     scale = np.float32(2.0**32 / (2.0**32 - dropped))
     for block in range(first_block, last_block):
-        m, start, stop = block // blocks, block % blocks * features // blocks, (block % blocks + 1) * features // blocks
+        m, start, stop = _columns(block, features)
         width = stop - start
         total, product = np.zeros(width), np.zeros(width)
         mean = mean_MH[m, start:stop].copy()
@@ -149,6 +147,14 @@ def _backward(
             for h in range(width):
                 passed = np.float32(0) if y_H[h] <= 0 else grad_H[h]
                 grad_x_H[h] = passed * factor[h] - shift[h] - (x_H[h] - mean[h]) * slope[h]
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _columns(block: int, features: int) -> tuple[int, int, int]:
+    """The set of a block, and its columns: from, to."""
+    blocks = -(-features // COLUMNS)
+    part = block % blocks
+    return block // blocks, part * features // blocks, (part + 1) * features // blocks
 
 
 @njit(cache=True, nogil=True, inline="always")

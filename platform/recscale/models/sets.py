@@ -41,7 +41,7 @@ def joined_widths(widths: tuple[int, ...], spec: ModelSpec) -> tuple[int, ...]:
 
 
 def join(head: nn.Module, streams_MBH: Streams, combination: Combination) -> Tensor:
-    """logit_B from the streams of all sets."""
+    """logit_B from the streams of all sets; a single set is joined already, without a pass over it."""
     if len(streams_MBH[0]) == 1:
         joined = tuple(stream_MBH.squeeze(0) for stream_MBH in streams_MBH)
     elif combination is Combination.MEAN_FEATURES:

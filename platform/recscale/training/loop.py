@@ -12,43 +12,6 @@ from recscale.training.memory import MemoryPeak
 from recscale.training.run import TrainedTrial, TrainingRun
 
 
-def train(
-    spec: TrialSpec,
-    dataset: Dataset,
-    device: torch.device,
-    checkpoints: Checkpoints,
-    on_evaluation: Callable[[Evaluation], None],
-) -> TrainedTrial:
-    """Trains one trial to its end, from its newest checkpoint where there is one.
-
-    The same spec on the same data, CPU and number of threads gives the same bits, interrupted or not. Raises TrialError
-    where the loss is not finite, ConfigError and DataError where spec and data do not fit.
-    """
-    with flushed_subnormals():
-        return _train(spec, dataset, device, checkpoints, on_evaluation)
-
-
-def _train(
-    spec: TrialSpec,
-    dataset: Dataset,
-    device: torch.device,
-    checkpoints: Checkpoints,
-    on_evaluation: Callable[[Evaluation], None],
-) -> TrainedTrial:
-    peak = MemoryPeak(device)
-    run = TrainingRun(spec, dataset, device)
-    state = checkpoints.load()
-    if state is None:
-        on_evaluation(run.evaluate())
-    else:
-        run.restore(state)
-    while not run.finished:
-        run.train_until_evaluation()
-        on_evaluation(run.evaluate())
-        checkpoints.save(run.state())
-    return run.conclude(peak)
-
-
 @contextmanager
 def flushed_subnormals() -> Iterator[None]:
     """Takes subnormal numbers for 0 on this thread: a matrix product of them is two hundred times as slow on a CPU.
@@ -61,3 +24,30 @@ def flushed_subnormals() -> Iterator[None]:
         yield
     finally:
         torch.set_flush_denormal(before)
+
+
+@flushed_subnormals()
+def train(
+    spec: TrialSpec,
+    dataset: Dataset,
+    device: torch.device,
+    checkpoints: Checkpoints,
+    on_evaluation: Callable[[Evaluation], None],
+) -> TrainedTrial:
+    """Trains one trial to its end, from its newest checkpoint where there is one.
+
+    The same spec on the same data, CPU and number of threads gives the same bits, interrupted or not. Raises TrialError
+    where the loss is not finite, ConfigError and DataError where spec and data do not fit.
+    """
+    peak = MemoryPeak(device)
+    run = TrainingRun(spec, dataset, device)
+    state = checkpoints.load()
+    if state is None:
+        on_evaluation(run.evaluate())
+    else:
+        run.restore(state)
+    while not run.finished:
+        run.train_until_evaluation()
+        on_evaluation(run.evaluate())
+        checkpoints.save(run.state())
+    return run.conclude(peak)
