@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from tests.benchmarks import overhead, preparation, quality, readers, steps
+from tests.benchmarks.ceilings import Ceilings, measure_ceilings
 from tests.benchmarks.measure import Row
 from tests.benchmarks.world import vocabulary_sizes, zipf_dataset
 
@@ -44,16 +45,6 @@ FINISHED = 1000
 """Trials of the finished study that is resumed."""
 
 
-@dataclass(frozen=True)
-class Ceilings:
-    """What the machine does at most, measured in the same run."""
-
-    gflops: float
-    """Matrix product of 2048 x 2048 float32, GFLOP/s."""
-    copy_gbs: float
-    """Copy of 256 MB, GB/s read and written."""
-
-
 def main() -> None:
     """Runs the chosen parts and writes what came out."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -62,7 +53,7 @@ def main() -> None:
     parser.add_argument("--machine", default=machine_name(), help="name of the files of results")
     options = parser.parse_args()
     size = FULL if options.full else QUICK
-    ceilings = measure_ceilings()
+    ceilings = measure_ceilings(torch.device("cpu"))
     path = RESULTS / f"{options.machine}.json"
     kept = json.loads(path.read_text())["parts"] if path.exists() else {}
     with tempfile.TemporaryDirectory() as folder:
@@ -100,8 +91,7 @@ def _quality(folder: Path, size: Size, ceilings: Ceilings) -> Iterator[Row]:
 
 
 def _preparation(folder: Path, size: Size, ceilings: Ceilings) -> Iterator[Row]:
-    for row in preparation.measure(size.prepared_rows, max(size.repeats // 3, 1), folder):
-        yield Row(**row, target=">= 10x", note=f"{size.prepared_rows:,} rows")
+    yield from preparation.measure(size.prepared_rows, max(size.repeats // 3, 1), folder)
 
 
 def _overhead(folder: Path, size: Size, ceilings: Ceilings) -> Iterator[Row]:
@@ -116,21 +106,6 @@ PARTS: dict[str, Callable[[Path, Size, Ceilings], Iterator[Row]]] = {
     "preparation": _preparation,
     "overhead": _overhead,
 }
-
-
-def measure_ceilings() -> Ceilings:
-    """The best of several."""
-    left, right = torch.randn(2048, 2048), torch.randn(2048, 2048)
-    product = min(_seconds(lambda: left @ right) for _ in range(8))
-    source, target = torch.zeros(2**26), torch.zeros(2**26)
-    copy = min(_seconds(lambda: target.copy_(source)) for _ in range(5))
-    return Ceilings(2 * 2048**3 / product / 1e9, 2 * 4 * 2**26 / copy / 1e9)
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
 
 
 def machine_name() -> str:

@@ -12,7 +12,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import chain, islice, repeat
 from pathlib import Path
 from statistics import median
@@ -28,28 +28,14 @@ from recscale.records import ModelSpec, Precision, TrainSpec, TrialSpec, Variant
 from recscale.training.metrics import roc_auc
 from recscale.training.run import TrainingRun
 from tests.benchmarks.baseline import FAMILIES, BaselineModel, BaselineTraining, loader
+from tests.benchmarks.ceilings import copy_gbs, product_gflops, seconds, wait
+from tests.benchmarks.measure import Row, measured
 from tests.benchmarks.world import labels, vocabulary_sizes, zipf_ids
 
 BATCH = 2048
 CRITEO_TRAIN_ROWS, PAPER_EPOCHS = 33_000_000, 4
 """Rows of an epoch of the paper, and epochs until patience 3 ends a training whose first one was the best."""
 RESULTS = Path(__file__).parent / "results"
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measurement."""
-
-    name: str
-    """Family, sets, precision, and how a step is run."""
-    value: float
-    """Median over repeats."""
-    unit: str
-    """Of the value."""
-    spread: tuple[float, float]
-    """Least and largest."""
-    note: str = ""
-    """Shares of the ceilings, seconds per epoch."""
 
 
 class MemoryDataset(Dataset):
@@ -91,7 +77,7 @@ def main() -> None:
     rows = []
     for row in measure(device, options.rows, tuple(options.families), options.repeats, options.steps):
         print(
-            f"{row.name:45} {row.value:12.4g} {row.unit} [{row.spread[0]:.4g}, {row.spread[1]:.4g}] {row.note}",
+            f"{row.name:45} {row.ours:12.4g} {row.unit} [{row.spread[0]:.4g}, {row.spread[1]:.4g}] {row.note}",
             flush=True,
         )
         rows.append(asdict(row))
@@ -103,13 +89,13 @@ def main() -> None:
 
 def measure(device: torch.device, rows: int, families: tuple[str, ...], repeats: int, steps: int) -> Iterator[Row]:
     """Ceilings, every family at K = 10 and in 10 sets of it, the baseline's loop, AUC, and what Table 1 would take."""
-    ceilings = {precision: _product_gflops(device, precision) for precision in _precisions(device)}
-    copy = _copy_gbs(device)
+    ceilings = {precision: product_gflops(device, precision) for precision in _precisions(device)}
+    copy = copy_gbs(device)
     for precision, gflops in ceilings.items():
-        yield Row(f"ceiling matrix product {precision.value}", gflops, "GFLOP/s", (gflops, gflops))
-    yield Row("ceiling copy", copy, "GB/s", (copy, copy))
+        yield measured(f"ceiling matrix product {precision.value}", [gflops], "GFLOP/s")
+    yield measured("ceiling copy", [copy], "GB/s")
     dataset = memory_dataset(rows, vocabulary_sizes())
-    seconds: dict[tuple[str, int], float] = {}
+    epoch: dict[tuple[str, int], float] = {}
     for family in families:
         for scale, sets in ((1.0, 1), (10.0, 10), (10.0, 1)):
             model = _model(family, scale, sets)
@@ -117,14 +103,14 @@ def measure(device: torch.device, rows: int, families: tuple[str, ...], repeats:
                 for how, rates in _rates(dataset, device, model, precision, repeats, steps):
                     rate = median(rates)
                     key = (family, int(scale) * (1 if sets == 1 else -1))
-                    seconds[key] = min(seconds.get(key, float("inf")), CRITEO_TRAIN_ROWS / rate)
+                    epoch[key] = min(epoch.get(key, float("inf")), CRITEO_TRAIN_ROWS / rate)
                     name = f"{family} x{scale:g} M={sets} {precision.value} {how}"
                     note = _shares(dataset, model, rate, ceilings[precision], copy)
-                    yield Row(name, rate, "rows/s", (min(rates), max(rates)), note)
+                    yield measured(name, rates, "rows/s", note=note)
         rates = _baseline_rates(dataset, device, family, repeats)
-        yield Row(f"{family} x1 baseline loop with its DataLoader", median(rates), "rows/s", (min(rates), max(rates)))
+        yield measured(f"{family} x1 baseline loop with its DataLoader", rates, "rows/s")
     yield _auc(device, repeats)
-    yield _table1(seconds)
+    yield _table1(epoch)
 
 
 def _precisions(device: torch.device) -> list[Precision]:
@@ -186,11 +172,11 @@ def _endless(split: Split) -> Iterator[Batch]:
 
 def _timed(device: torch.device, step: Callable[[Batch], None], batches: Iterator[Batch], steps: int) -> float:
     """Rows per second, the gather of batches included."""
-    _wait(device)
+    wait(device)
     started = time.perf_counter()
     for batch in islice(batches, steps):
         step(batch)
-    _wait(device)
+    wait(device)
     return steps * BATCH / (time.perf_counter() - started)
 
 
@@ -222,61 +208,26 @@ def _shares(dataset: MemoryDataset, model: ModelSpec, rate: float, gflops: float
     )
 
 
-def _product_gflops(device: torch.device, precision: Precision, size: int = 4096) -> float:
-    torch.set_float32_matmul_precision("high" if precision is Precision.TF32 else "highest")
-    size = size if device.type == "cuda" else 1024
-    kind = torch.bfloat16 if precision is Precision.BF16 else torch.float32
-    left, right = (torch.randn(size, size, device=device, dtype=kind) for _ in range(2))
-    return 2e-9 * size**3 / _fastest(device, lambda: left @ right)
-
-
-def _copy_gbs(device: torch.device) -> float:
-    source = torch.zeros(2**28 if device.type == "cuda" else 2**24, device=device)
-    target = torch.empty_like(source)
-    return 8e-9 * source.numel() / _fastest(device, lambda: target.copy_(source))
-
-
-def _fastest(device: torch.device, call: Callable[[], object]) -> float:
-    times = []
-    for _ in range(8):
-        _wait(device)
-        started = time.perf_counter()
-        call()
-        _wait(device)
-        times.append(time.perf_counter() - started)
-    return min(times)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def _auc(device: torch.device, repeats: int) -> Row:
     count = 5_000_000 if device.type == "cuda" else 50_000
     score_B = torch.randn(count, device=device)
     label_B = (torch.rand(count, device=device) < 0.25).float()
-    times = []
-    for _ in range(repeats):
-        _wait(device)
-        started = time.perf_counter()
-        roc_auc(score_B, label_B)
-        times.append(time.perf_counter() - started)
-    return Row("exact AUC on the device", median(times), "s", (min(times), max(times)), f"{count:,} predictions")
+    times = [seconds(lambda: roc_auc(score_B, label_B), device) for _ in range(repeats)]
+    return measured("exact AUC on the device", times, "s", note=f"{count:,} predictions")
 
 
-def _table1(seconds: dict[tuple[str, int], float]) -> Row:
+def _table1(epoch: dict[tuple[str, int], float]) -> Row:
     """Scales 1, 2, 3, 4, 10, both arms, three seeds: scales between are taken on the line from 1 to 10."""
     total = 0.0
-    for family in {family for family, _ in seconds}:
-        base = seconds[family, 1]
+    for family in {family for family, _ in epoch}:
+        base = epoch[family, 1]
         for key in (10, -10):
-            slope = (seconds[family, key] - base) / 9
+            slope = (epoch[family, key] - base) / 9
             total += sum(base + slope * (scale - 1) for scale in (2, 3, 4, 10))
         total += base
     hours = total * 3 * PAPER_EPOCHS / 3600
     note = f"{PAPER_EPOCHS} epochs of 33M rows a trial, three seeds, the measured families"
-    return Row("forecast of the Table 1 grid", hours, "GPU hours", (hours, hours), note)
+    return measured("forecast of the Table 1 grid", [hours], "GPU hours", note=note)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import median
 from typing import Any, Self
 
@@ -52,7 +53,7 @@ class Side:
             if value is not None:
                 os.environ[name] = value
         theirs.close()
-        self._ours.recv()
+        self.result()
 
     @classmethod
     def ours(cls, factory: Callable[..., Callable[[], Any]], *arguments: Any) -> Self:
@@ -66,7 +67,15 @@ class Side:
 
     def __call__(self) -> Any:
         """What one run returned."""
+        self.start()
+        return self.result()
+
+    def start(self) -> None:
+        """Begins a run."""
         self._ours.send("run")
+
+    def result(self) -> Any:
+        """What the run that was begun returned, once it has."""
         return self._ours.recv()
 
     def __enter__(self) -> Self:
@@ -91,6 +100,17 @@ def compared(name: str, ours: list[float], baseline: list[float], unit: str, tar
     ratios = [other / own for own, other in zip(ours, baseline, strict=True)]
     spread = (min(ratios), max(ratios))
     return Row(name, median(ours), median(baseline), median(ratios), unit, len(ours), spread, target, note)
+
+
+def measured(name: str, values: Sequence[float], unit: str, target: str = "", note: str = "") -> Row:
+    """Of ours alone."""
+    return Row(name, median(values), None, None, unit, len(values), (min(values), max(values)), target, note)
+
+
+def anonymous_bytes() -> int:
+    """Resident memory of this process that is no mapped file's; Linux only."""
+    fields = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines() if "Rss" in line)
+    return int(fields["RssAnon"].split()[0]) * 1024
 
 
 def _serve(pipe: Any, factory: Callable[..., Callable[[], Any]], arguments: Sequence[Any]) -> None:

@@ -13,7 +13,7 @@ from statistics import fmean
 from recscale.records import TrialSpec
 from recscale.study.store import TrialStore
 from recscale.study.study import read_study
-from tests.benchmarks.measure import Row
+from tests.benchmarks.measure import Row, measured
 
 TINY = "--rows 4000 --families dnn --scales 1 --sets 1 --hidden-sizes 16 --batch-size 512 --max-epochs 1"
 SLOTS = 2
@@ -33,12 +33,11 @@ def measure(folder: Path, trials: int, many: int) -> Iterator[Row]:
         f"of each trial beyond the first on a slot: {trials} new trials of {training:.2f} s of training, "
         f"{SLOTS} at a time, took {wall:.1f} s, and {SLOTS} took {first:.1f} s, Ray's start and the page included"
     )
-    yield Row("overhead per trial", each, None, None, "s", 1, (each, each), "as low as Ray allows", note)
+    yield measured("overhead per trial", [each], "s", "as low as Ray allows", note)
     _pretend(storage, specs[0], many)
     seconds = [_study(storage, many) for _ in range(3)]
     note = f"{many} trials, all finished; the command from its start to its exit, tables and page included"
-    spread = (min(seconds), max(seconds))
-    yield Row("resume of a finished study", sorted(seconds)[1], None, None, "s", 3, spread, "< 5 s", note)
+    yield measured("resume of a finished study", seconds, "s", "< 5 s", note)
 
 
 def _study(storage: Path, seeds: int) -> float:

@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -34,6 +33,7 @@ from recscale.data.reader import Dataset
 from recscale.data.sources.criteo import CriteoSource
 from tests.benchmarks import two_pass
 from tests.benchmarks.criteo_lines import write_lines
+from tests.benchmarks.measure import Row, compared
 
 MIN_COUNT = 10
 WARM_UP_ROWS = 2000
@@ -66,12 +66,12 @@ def main() -> None:
         return
     for row in measure(options.rows, options.repeats, options.folder):
         print(
-            f"{row['name']:45} ours {row['ours']:7.2f} {row['unit']}, encoder {row['baseline']:7.2f} {row['unit']}, "
-            f"ratio {row['ratio']:5.1f} [{row['spread'][0]:.1f}, {row['spread'][1]:.1f}] of {row['repeats']}"
+            f"{row.name:45} ours {row.ours:7.2f} {row.unit}, encoder {row.baseline:7.2f} {row.unit}, "
+            f"ratio {row.ratio:5.1f} [{row.spread[0]:.1f}, {row.spread[1]:.1f}] of {row.repeats}"
         )
 
 
-def measure(rows: int, repeats: int, folder: Path | None = None) -> list[dict[str, Any]]:
+def measure(rows: int, repeats: int, folder: Path | None = None) -> list[Row]:
     """Ours and the encoder in turn: medians, the median ratio and its extremes, in wall and in processor seconds.
 
     AssertionError where the two do not agree on what the dataset is.
@@ -87,11 +87,12 @@ def measure(rows: int, repeats: int, folder: Path | None = None) -> list[dict[st
             two = _in_a_process(_encoder, source, rows, 2)
             pairs.append((ours, one, two))
     ours, one, two = (list(runs) for runs in zip(*pairs, strict=True))
-    return [
-        _row(f"criteo, {rows:,} rows, wall", [run.wall for run in ours], [run.wall for run in one]),
-        _row(f"criteo, {rows:,} rows, processor time", [run.processor for run in ours], [r.processor for r in one]),
-        _row(f"criteo, {rows:,} rows, wall, encoder x 2", [run.wall for run in ours], [run.wall for run in two]),
-    ]
+    sides = {
+        "wall": ([run.wall for run in ours], [run.wall for run in one]),
+        "processor time": ([run.processor for run in ours], [run.processor for run in one]),
+        "wall, encoder x 2": ([run.wall for run in ours], [run.wall for run in two]),
+    }
+    return [compared(f"criteo, {rows:,} rows, {name}", *times, "s", ">= 10x") for name, times in sides.items()]
 
 
 def measure_memory(rows: int, folder: Path | None = None) -> str:
@@ -122,19 +123,6 @@ def check_same(dataset: Path, encoded: Path, vocabulary_sizes: tuple[int, ...]) 
         assert renumbered[0] == 0
         assert np.array_equal(renumbered[theirs[:, field]], ours[:, field])
         assert len(np.unique(ours[:, field])) == len(np.unique(theirs[:, field]))
-
-
-def _row(name: str, ours: list[float], baseline: list[float]) -> dict[str, Any]:
-    ratios = [theirs / mine for mine, theirs in zip(ours, baseline, strict=True)]
-    return {
-        "name": name,
-        "ours": median(ours),
-        "baseline": median(baseline),
-        "ratio": median(ratios),
-        "unit": "s",
-        "repeats": len(ratios),
-        "spread": (min(ratios), max(ratios)),
-    }
 
 
 def _in_a_process(function: Any, *arguments: Any) -> Run:

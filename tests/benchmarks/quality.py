@@ -1,6 +1,5 @@
 """What an evaluation costs beside its forward pass: the exact AUC, and the spectra of the tables."""
 
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
@@ -11,8 +10,8 @@ from sklearn.metrics import roc_auc_score
 
 from recscale.collapse.tables import measure_tables
 from recscale.training.metrics import roc_auc, score_predictions
-from tests.benchmarks.measure import Row, Side, alternate, compared
-from tests.benchmarks.readers import _anonymous_bytes
+from tests.benchmarks.ceilings import seconds
+from tests.benchmarks.measure import Row, Side, alternate, anonymous_bytes, compared
 from tests.benchmarks.world import vocabulary_sizes
 
 PREDICTIONS = 5_000_000
@@ -41,17 +40,17 @@ def predictions(rows: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 def our_auc(rows: int) -> Callable[[], float]:
     logit_B, label_B = predictions(rows)
-    return lambda: _seconds(lambda: roc_auc(logit_B, label_B))
+    return lambda: seconds(lambda: roc_auc(logit_B, label_B))
 
 
 def all_metrics(rows: int) -> Callable[[], float]:
     logit_B, label_B = predictions(rows)
-    return lambda: _seconds(lambda: score_predictions(logit_B, label_B))
+    return lambda: seconds(lambda: score_predictions(logit_B, label_B))
 
 
 def their_auc(rows: int) -> Callable[[], float]:
     logit_B, label_B = (tensor.numpy() for tensor in predictions(rows))
-    return lambda: _seconds(lambda: roc_auc_score(label_B, logit_B))
+    return lambda: seconds(lambda: roc_auc_score(label_B, logit_B))
 
 
 def _tables() -> tuple[torch.Tensor, tuple[int, ...], list[np.ndarray]]:
@@ -62,13 +61,13 @@ def _tables() -> tuple[torch.Tensor, tuple[int, ...], list[np.ndarray]]:
 
 def our_spectra() -> Callable[[], float]:
     weight_VC, sizes, counts = _tables()
-    return lambda: _seconds(lambda: measure_tables(weight_VC, sizes, 1, counts))
+    return lambda: seconds(lambda: measure_tables(weight_VC, sizes, 1, counts))
 
 
 def their_spectra() -> Callable[[], float]:
     weight_VC, sizes, _ = _tables()
     tables = [table.numpy() for table in weight_VC.split(list(sizes))]
-    return lambda: _seconds(lambda: [np.linalg.svd(table, compute_uv=False) for table in tables])
+    return lambda: seconds(lambda: [np.linalg.svd(table, compute_uv=False) for table in tables])
 
 
 def spectra_memory() -> Callable[[], float]:
@@ -77,16 +76,10 @@ def spectra_memory() -> Callable[[], float]:
 
     def run() -> float:
         Path("/proc/self/clear_refs").write_text("5")
-        before = _anonymous_bytes()
+        before = anonymous_bytes()
         measure_tables(weight_VC, sizes, 1, counts)
         peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
         mapped = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssFile"))
         return float((int(peak.split()[1]) - int(mapped.split()[1])) * 1024 - before)
 
     return run
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started

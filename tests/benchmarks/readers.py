@@ -1,6 +1,5 @@
 """The loader alone: rows per second in order and shuffled, against a DataLoader over rows, and the memory it takes."""
 
-import resource
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -12,7 +11,7 @@ import torch
 from recscale.data.order import WINDOW_ROWS
 from recscale.data.reader import Dataset, Split
 from tests.benchmarks.baseline import loader
-from tests.benchmarks.measure import Row, Side, alternate, compared
+from tests.benchmarks.measure import Row, Side, alternate, anonymous_bytes, compared, measured
 
 BATCH = 4096
 BASELINE_BATCHES = 8
@@ -33,7 +32,7 @@ def measure(folder: Path, repeats: int) -> Iterator[Row]:
         f"resident memory grows by {grown / 1e6:.0f} MB over an epoch; a window of {WINDOW_ROWS:,} rows has "
         f"{window / 1e6:.0f} MB (plain process: a worker's allocator keeps what is freed)"
     )
-    yield Row("loader memory", grown / window, None, None, "windows", 1, (grown / window,) * 2, "< 1.5", note)
+    yield measured("loader memory", [grown / window], "windows", "< 1.5", note)
 
 
 def in_order(folder: Path) -> Callable[[], float]:
@@ -69,11 +68,11 @@ def memory(folder: Path) -> Callable[[], tuple[float, float]]:
 
     def run() -> tuple[float, float]:
         next(iter(split.epoch(BATCH, 0, 1)))  # what torch takes once is not the loader's
-        before = _anonymous_bytes()
+        before = anonymous_bytes()
         peak = before
         for number, _ in enumerate(split.epoch(BATCH, 0, 0)):
             if number % 16 == 0:
-                peak = max(peak, _anonymous_bytes())
+                peak = max(peak, anonymous_bytes())
         row = 4 * 39 + 1
         return float(peak - before), float(min(WINDOW_ROWS, split.rows) * row)
 
@@ -85,9 +84,3 @@ def _seconds(batches: Callable[[], Iterator], split: Split) -> float:
     for batch in batches():
         batch.ids_BN[:, 0].sum()
     return (time.perf_counter() - started) / split.rows
-
-
-def _anonymous_bytes() -> int:
-    """Resident memory that is not the mapped file's."""
-    fields = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines() if "Rss" in line)
-    return int(fields["RssAnon"].split()[0]) * 1024 if "RssAnon" in fields else resource.getrusage(0).ru_maxrss * 1024

@@ -129,8 +129,8 @@ def two_cores(folder: Path) -> Iterator[str]:
         with Side.ours(_trial, folder, family, 1) as first, Side.ours(_trial, folder, family, 1) as second:
             rounds = []
             for _ in range(3):
-                first._ours.send("run")
-                rounds.append(second() + first._ours.recv())
+                first.start()
+                rounds.append(second() + first.result())
         two = median(rounds)
         yield f"{family}: two trials on a core each {two:,.0f} rows/s, one on two {one:,.0f} rows/s: {two / one:.2f}x"
 
