@@ -23,8 +23,7 @@ from recscale.records import ModelSpec, Penalty, TrainSpec, TrialSpec
 from recscale.training.run import TrainingRun
 from tests.benchmarks.world import zipf_dataset
 
-FIELDS, ROWS, SETS = 39, 8192, 4
-VOCABULARIES = tuple(int(size) for size in np.geomspace(3, 100_000, FIELDS))
+ROWS, SETS = 8192, 4
 PENALTIES = [penalty for penalty in Penalty if penalty is not Penalty.NONE]
 
 
@@ -45,11 +44,13 @@ def main() -> None:
     parser.add_argument("--penalties", nargs="+", type=Penalty, default=PENALTIES)
     parser.add_argument("--repeats", type=int, default=5, help="medians that are taken")
     parser.add_argument("--steps", type=int, default=12, help="pairs of steps in each median")
+    parser.add_argument("--fields", type=int, default=39, help="fewer where a family's tables do not fit in memory")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{'family':10} {'penalty':20} {'step ms':>8} {'added':>7} {'least':>7} {'most':>7}")
+    sizes = tuple(int(size) for size in np.geomspace(3, 100_000, options.fields))
     with tempfile.TemporaryDirectory() as folder:
-        dataset = zipf_dataset(Path(folder) / "zipf", ROWS, VOCABULARIES)
+        dataset = zipf_dataset(Path(folder) / "zipf", ROWS, sizes)
         for family in options.families:
             for penalty in options.penalties:
                 try:

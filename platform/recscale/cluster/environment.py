@@ -28,9 +28,8 @@ WORKERS = {
     ":glibc.malloc.trim_threshold=268435456",
     "GOMP_SPINCOUNT": "10000",
 }
-"""Tables on huge pages, and the memory of a training step kept for the next one: a step with dense Adam takes a quarter
-less time, one with lazy Adam 5 to 15 % less (measured at 1.1 million ids; glibc only). torch's threads wait awake for
-microseconds, not milliseconds, so that a kernel's threads find a free core. All are read when a process starts.
+"""Tables on huge pages, and the memory of a training step kept for the next one (glibc only). torch's threads wait
+awake for microseconds, not milliseconds, so that a kernel's threads find a free core. Read when a process starts.
 """
 
 

@@ -1,4 +1,4 @@
-"""Batch normalisation, ReLU and dropout in two passes forward and two backward, where torch takes sixteen.
+"""Batch normalisation, ReLU and dropout in two passes over memory forward and two backward.
 
 Legend: M embedding sets, B batch rows, H features of a set. A block of columns stays in a core's cache between passes.
 """

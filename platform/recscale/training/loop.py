@@ -14,7 +14,7 @@ from recscale.training.run import TrainedTrial, TrainingRun
 
 @contextmanager
 def flushed_subnormals() -> Iterator[None]:
-    """Takes subnormal numbers for 0 on this thread: a matrix product of them is two hundred times as slow on a CPU.
+    """Takes subnormal numbers for 0 on this thread: a CPU multiplies them far more slowly.
 
     Moments of rows that are rarely met decay into them.
     """
