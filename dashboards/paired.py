@@ -7,6 +7,7 @@ from dashboards.page import Panel, section_html, text
 from dashboards.results import StudyResults
 from dashboards.tables import place_of
 from dashboards.trial_table import sortable_html
+from recscale.curves.verdict import spoken
 
 TITLE = "Paired on the same test rows"
 LEVEL = 0.1
@@ -58,7 +59,7 @@ def summary(rows: Sequence[PairedRow]) -> str:
 def _cells(row: PairedRow) -> tuple[str, ...]:
     interval = "–" if row.low is None or row.high is None else f"[{row.low:+.5f}, {row.high:+.5f}]"
     tested = [_shown(value) for value in (row.p_better, row.p_value, row.p_holm)]
-    metric = row.metric.removeprefix("test_").replace("_", " ")
+    metric = spoken(row.metric).removeprefix("test ")
     return (
         row.family,
         f"{row.scale:g}",
