@@ -55,7 +55,7 @@ def test_a_pair_is_a_row_with_its_interval_and_three_probabilities():
     cells = body.replace("</td>", "")
     start = "<td>dnn<td class=n>4<td class=n>4<td>"
     assert (
-        f"{start}auc<td class=n>+0.00200<td>[+0.00100, +0.00300]<td class=n>3<td class=n>0.99<td class=n>0.004"
+        f"{start}AUC<td class=n>+0.00200<td>[+0.00100, +0.00300]<td class=n>3<td class=n>0.99<td class=n>0.004"
         "<td class=n>0.02" in cells
     )
     assert f"{start}log loss<td class=n>+0.00200<td>–<td class=n>1<td class=n>–<td class=n>–<td class=n>–" in cells
