@@ -27,8 +27,8 @@ class MultiEmbeddingModel(nn.Module):
         super().__init__()
         family = get_family(spec.family)
         num_fields = len(vocabulary_sizes)
-        columns = spec.embed_dim * family.vectors_per_id(num_fields)
-        self.spec = spec
+        self.spec, self.vectors_per_id = spec, family.vectors_per_id(num_fields)
+        columns = spec.embed_dim * self.vectors_per_id
         self.tables = EmbeddingTables(vocabulary_sizes, spec.table_sets, columns, gradient_layout)
         self.interaction = built_interaction(family, interaction_spec(spec), num_fields)
         self.head = family.build_head(spec, joined_widths(self.interaction.widths, spec))
