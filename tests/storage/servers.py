@@ -31,7 +31,7 @@ class Fault(StrEnum):
     CUT_UPLOAD = "cut upload"
     """The server gets half of the request's body, then the connection ends."""
     HOLD = "hold"
-    """The server gets half of the request's body, and the rest never comes until the test lets go."""
+    """Half of the request's body reaches the server (of a GET: half of the answer the client), and no more comes."""
 
 
 @dataclass
@@ -45,7 +45,9 @@ class Rule:
     part: str
     """What the path and query hold."""
     times: int
-    """How many requests, from the first on."""
+    """How many requests fail."""
+    passed: int
+    """How many are let through before."""
     met: threading.Event = field(default_factory=threading.Event)
     """Set once a request has failed so."""
 
@@ -65,9 +67,9 @@ class FaultyProxy:
         self._thread.start()
         self.address = f"127.0.0.1:{self._server.server_port}"
 
-    def fail(self, fault: Fault, method: str, part: str, times: int = 1) -> Rule:
-        """From now on the next `times` such requests fail."""
-        rule = Rule(fault, method, part, times)
+    def fail(self, fault: Fault, method: str, part: str, times: int = 1, passed: int = 0) -> Rule:
+        """From now on `times` such requests fail, after the next `passed` ones."""
+        rule = Rule(fault, method, part, times, passed)
         with self._lock:
             self._rules.append(rule)
         return rule
@@ -92,7 +94,11 @@ class FaultyProxy:
         with self._lock:
             self.requests.append(f"{method} {path}")
             for rule in self._rules:
-                if rule.times and rule.method == method and rule.part in path:
+                if not rule.times or rule.method != method or rule.part not in path:
+                    continue
+                if rule.passed:
+                    rule.passed -= 1
+                else:
                     rule.times -= 1
                     rule.met.set()
                     return rule.fault
@@ -121,7 +127,7 @@ def _handler(proxy: FaultyProxy, upstream: str) -> type[BaseHTTPRequestHandler]:
             body = self._body()
             if fault is Fault.RESET:
                 self._reset()
-            elif fault in (Fault.CUT_UPLOAD, Fault.HOLD):
+            elif fault in (Fault.CUT_UPLOAD, Fault.HOLD) and self.command != "GET":
                 self._send_half(body, hold=fault is Fault.HOLD)
             elif fault in (Fault.ERROR_500, Fault.ERROR_503, Fault.ERROR_403):
                 content = ERROR.format(code=CODES[int(fault)]).encode()
@@ -151,8 +157,10 @@ def _handler(proxy: FaultyProxy, upstream: str) -> type[BaseHTTPRequestHandler]:
             connection.close()
             if fault is Fault.RESET_AFTER:
                 self._reset()
-            elif fault is Fault.CUT_ANSWER:
+            elif fault in (Fault.CUT_ANSWER, Fault.HOLD):
                 self._answer(answer.status, headers, content[: len(content) // 2], length)
+                if fault is Fault.HOLD:
+                    proxy.wait()
                 self._reset()
             else:
                 self._answer(answer.status, headers, content, length)

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pyarrow.fs
@@ -79,6 +80,17 @@ def open_filesystem(address: Address, delayed: bool) -> pyarrow.fs.FileSystem:
     return _open(address.scheme, address.bucket, address.query, delayed)
 
 
+class _S3FileSystem(pyarrow.fs.S3FileSystem):  # type: ignore[misc]  # pyarrow has no types
+    """One that is opened anew where it is unpickled, by the environment there: pyarrow's own forgets its retries."""
+
+    def __init__(self, opened_by: tuple[str, str, str, bool], **settings: Any) -> None:
+        super().__init__(**settings)
+        self._opened_by = opened_by
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open, self._opened_by
+
+
 @lru_cache
 def _open(scheme: str, bucket: str, query: str, delayed: bool) -> pyarrow.fs.FileSystem:
     settings = dict(parse_qsl(query))
@@ -93,7 +105,8 @@ def _open(scheme: str, bucket: str, query: str, delayed: bool) -> pyarrow.fs.Fil
     region = settings.get("region") or _first_set(REGIONS)
     if not region and not endpoint:
         region = _region_of(bucket)
-    return pyarrow.fs.S3FileSystem(
+    return _S3FileSystem(
+        (scheme, bucket, query, delayed),
         endpoint_override=endpoint or None,
         scheme=protocol,
         region=region or None,

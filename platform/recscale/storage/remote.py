@@ -6,6 +6,8 @@ so every object is handed over in one call, never piece by piece.
 """
 
 import os
+import random
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -24,6 +26,9 @@ SMALL_BYTES = 4 << 20
 """Up to here an object is written in one request, which is less than the smallest part of an upload in parts."""
 PIECE_BYTES = 8 << 20
 """Read at once on the way to a local file."""
+UNFIT = "Failed to flush response stream"
+LONGEST_PAUSE = 20.0
+"""Seconds; the library's own, too."""
 PERMANENT = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH", "NO_SUCH_UPLOAD")
 """What the cloud's library does not try again."""
 
@@ -117,8 +122,8 @@ class RemotePath:
 
     def read_bytes(self) -> bytes:
         """The object's content."""
-        with self._asking("read"), open_filesystem(self.address, False).open_input_file(self.in_filesystem) as file:
-            return file.read()  # type: ignore[no-any-return]
+        with self._asking("read"), self.filesystem.open_input_file(self.in_filesystem) as file:
+            return _read(file, file.size(), 0)
 
     def read_text(self) -> str:
         """The object's content as text."""
@@ -127,8 +132,8 @@ class RemotePath:
     def pieces(self) -> Iterator[bytes]:
         """The object's content, piece by piece."""
         with self._asking("read"), self.filesystem.open_input_file(self.in_filesystem) as file:
-            while piece := file.read(PIECE_BYTES):
-                yield piece
+            for start in range(0, file.size(), PIECE_BYTES):
+                yield _read(file, PIECE_BYTES, start)
 
     def write_bytes(self, content: bytes | pa.Buffer) -> None:
         """Writes the object; until it is whole, a reader sees what was there before."""
@@ -187,6 +192,22 @@ class RemotePath:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self).parse, (str(self),)
+
+
+def _read(file: pa.NativeFile, length: int, start: int) -> bytes:
+    """Part of an object; tried again in the one case of which the cloud's library makes something else.
+
+    An error's text that is longer than the part does not fit where the part was to go, and that is then all it reports.
+    """
+    failed = 0
+    while True:
+        try:
+            return file.read_at(length, start)  # type: ignore[no-any-return]
+        except OSError as error:
+            failed += 1
+            if UNFIT not in str(error) or failed >= attempts():
+                raise
+        time.sleep(random.uniform(0, min(2 ** (failed - 1), LONGEST_PAUSE)))
 
 
 def _advice(reason: str) -> str:

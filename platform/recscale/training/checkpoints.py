@@ -36,13 +36,7 @@ class FolderCheckpoints:
         """The state of state.pt, tensors on the CPU; None where there is none; DataError where it cannot be read."""
         if not self._path.exists():
             return None
-        try:
-            state: State = torch.load(self._path, map_location="cpu", weights_only=True)
-        except Exception as error:
-            raise DataError(
-                f"{self._path} is no readable checkpoint ({type(error).__name__}); delete it to start the trial over"
-            ) from error
-        return state
+        return _read(self._path, self._path)
 
     def save(self, state: State) -> None:
         """Writes beside state.pt, then replaces it: a reader sees the old state or the new one, never a part."""
@@ -65,7 +59,7 @@ class RemoteCheckpoints:
         """The state of the object, tensors on the CPU; None where there is none; DataError where it cannot be read."""
         try:
             with local_copy(self._path) as path:
-                return FolderCheckpoints(path.parent).load()
+                return _read(path, self._path)
         except FileNotFoundError:
             return None
 
@@ -79,3 +73,14 @@ class RemoteCheckpoints:
 def checkpoints_in(folder: Location) -> Checkpoints:
     """The checkpoints of a folder, local or remote."""
     return RemoteCheckpoints(folder) if isinstance(folder, RemotePath) else FolderCheckpoints(Path(str(folder)))
+
+
+def _read(path: Path, place: Location) -> State:
+    """The state in a local file, which is or was copied from `place`."""
+    try:
+        state: State = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise DataError(
+            f"{place} is no readable checkpoint ({type(error).__name__}); delete it to start the trial over"
+        ) from error
+    return state
