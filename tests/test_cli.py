@@ -128,6 +128,7 @@ def test_fit_writes_parameters_by_name(tmp_path: Path, capsys: pytest.CaptureFix
         (("inspect", "absent"), "absent is not a prepared dataset"),
         (("inspect", "s4://bucket/d"), "got the scheme 's4', expected a local path, s3:// or gs://"),
         (("prepare", "table", "clicks.csv", "s3:/bucket/d", "--label", "clicked"), "expected s3://BUCKET/PATH"),
+        (("report", "quick", "--figures", "s3://bucket/f"), "expected a local folder"),
         (("status", "quick", "--storage", "s3://bucket/d?scheme2=x"), "got the parameter 'scheme2'"),
         (("status", "absent"), "no study 'absent'"),
         (("report", "absent"), "no study 'absent'"),

@@ -25,6 +25,7 @@ from recscale.data.sources.table import TableSource
 from recscale.data.synthetic import write_synthetic
 from recscale.entry import run_command
 from recscale.errors import ConfigError
+from recscale.storage.filesystems import is_uri
 from recscale.storage.location import location
 
 Options = Annotated[PrepareOptions, OmitArgPrefixes]
@@ -152,7 +153,7 @@ def report(
     study: Positional[str],
     storage: str = "runs",
     privacy: bool = False,
-    figures: Path | None = None,
+    figures: str | None = None,
     format: Literal["svg", "pdf", "png"] = "svg",  # noqa: A002  the flag's name
 ) -> int:
     """Write a study's tables and report again from what the store holds now.
@@ -161,7 +162,7 @@ def report(
         study: Name of a study in the storage, or its folder or URI.
         storage: Folder, s3:// or gs:// that keeps the studies.
         privacy: Attack every trial by membership inference, and add what came out.
-        figures: Folder for static pictures of every figure; drawn by an installed Chromium.
+        figures: Local folder for static pictures of every figure; drawn by an installed Chromium.
         format: Format of the pictures.
     """
     from dashboards.pages import study_page, write_page
@@ -170,13 +171,15 @@ def report(
     from recscale.study.results import write_results
     from recscale.study.study import find_study, read_study
 
+    if figures is not None and is_uri(figures):
+        raise ConfigError(f"--figures is {figures}, expected a local folder: Chromium writes the pictures itself")
     found = read_study(find_study(study, location(storage)))
     write_results(found)
     if privacy:
         write_privacy(found)
     print(write_page(found.spec.recipe, found.folder))
     if figures is not None:
-        written = write_pictures(study_page(found.spec.recipe, found.folder).panels, figures, Format(format))
+        written = write_pictures(study_page(found.spec.recipe, found.folder).panels, Path(figures), Format(format))
         print(f"{len(written)} pictures in {figures}")
     return 0
 

@@ -16,7 +16,7 @@ from recscale.cluster.shares import ClusterInfo, Executor, check_shares, slots
 from recscale.cluster.train import TrainLauncher
 from recscale.cluster.worker import train_trial
 from recscale.errors import ConfigError
-from recscale.storage.location import is_uri
+from recscale.storage.filesystems import is_uri
 
 
 class Launcher(Protocol):

@@ -75,6 +75,7 @@ def published(dest: str) -> Iterator[Path]:
     if not isinstance(place, RemotePath):
         yield Path(dest)
         return
+    place.check()
     if (place / MANIFEST_NAME).exists():
         raise DataError(f"{place} already holds a dataset; remove it or choose another")
     cache_folder().mkdir(parents=True, exist_ok=True)

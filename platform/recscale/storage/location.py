@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recscale.errors import DataError
-from recscale.storage.filesystems import is_uri as is_uri
+from recscale.storage.filesystems import is_uri
 from recscale.storage.remote import RemotePath
 
 REQUESTS = 16

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from recscale.errors import ConfigError, DataError
 from recscale.models.accounting import ModelCost
 from recscale.records import StudySpec, TrialSpec, from_json, to_plain
-from recscale.storage.location import Location, is_uri, location, write_atomic
+from recscale.storage.filesystems import is_uri
+from recscale.storage.location import Location, location, write_atomic
 from recscale.study.grid import Refusal
 from recscale.study.plan import Plan
 from recscale.study.store import TrialStore
