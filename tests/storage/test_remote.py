@@ -216,6 +216,16 @@ def test_what_is_refused_fails_at_once(faulty: FaultyProxy, bucket: str) -> None
         assert len(faulty.requests) == before + 1
 
 
+def test_no_credentials_is_one_error(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_atomic(location(f"{bucket}/x"), b"content")
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "absent"))
+    with pytest.raises(DataError, match=r"s3://.*/x.*ACCESS_DENIED.*check the credentials"):
+        location(f"{bucket}/x?region=us-east-1").read_bytes()
+
+
 @pytest.mark.parametrize(
     ("method", "part"), [("POST", "?uploads"), ("PUT", "partNumber=1"), ("PUT", "partNumber=2"), ("POST", "?uploadId=")]
 )
