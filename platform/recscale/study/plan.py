@@ -81,7 +81,8 @@ def make_plan(
 
     Refuses what its family cannot build or penalise, and what does not fit into one slot.
     """
-    history = _Finished(store, trials)
+    standing = store.statuses(spec.trial_id for spec in trials)
+    history = _Finished(store, [spec for spec in trials if standing[spec.trial_id] is TrialStatus.FINISHED])
     fitting, unfit = [], {}
     for spec in trials:
         point = _point(spec)
@@ -91,7 +92,7 @@ def make_plan(
         except ConfigError as error:
             unfit[point] = Refusal(point, str(error))
             continue
-        status = store.status(spec.trial_id)
+        status = standing[spec.trial_id]
         if status is not TrialStatus.FINISHED and cost.peak_memory_bytes > machine.memory_bytes:
             unfit[point] = _too_large(point, cost, machine)
             continue
@@ -145,11 +146,11 @@ def _fastest(action: Callable[[], object]) -> float:
 class _Finished:
     """Mean seconds per cell (a spec without its seed) of the trials that are finished."""
 
-    def __init__(self, store: TrialStore, trials: Sequence[TrialSpec]) -> None:
+    def __init__(self, store: TrialStore, finished: Sequence[TrialSpec]) -> None:
         self._seconds: dict[TrialSpec, list[float]] = {}
-        for spec in trials:
-            if store.status(spec.trial_id) is TrialStatus.FINISHED:
-                self._seconds.setdefault(replace(spec, seed=0), []).append(store.read_result(spec.trial_id).seconds)
+        results = store.read_results(spec.trial_id for spec in finished)
+        for spec in finished:
+            self._seconds.setdefault(replace(spec, seed=0), []).append(results[spec.trial_id].seconds)
 
     def seconds(self, spec: TrialSpec) -> float | None:
         known = self._seconds.get(replace(spec, seed=0))
