@@ -69,6 +69,7 @@ class TrainingRun:
 
     def __init__(self, spec: TrialSpec, dataset: Dataset, device: torch.device) -> None:
         check_trial(spec, dataset, device)
+        dataset.check_rows()
         torch.manual_seed(spec.seed)
         torch.set_float32_matmul_precision("high" if spec.train.precision is Precision.TF32 else "highest")
         self.spec, self.dataset, self.device = spec, dataset, device
