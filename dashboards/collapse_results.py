@@ -1,9 +1,10 @@
 """What the collapse page reads: the study, and the tables of looks, sub-embeddings and toy runs beside it."""
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar, get_type_hints
+from typing import TypeVar
 
-from dashboards.results import SpectrumRow, StudyResults, Trial, load_results, read_table
+from dashboards.results import SpectrumRow, StudyResults, Trial, load_results
+from dashboards.rows import rows_if_there
 from recscale.storage.location import Location
 
 UNSET = ("none", "None", "")
@@ -123,24 +124,11 @@ def load_collapse(study_folder: Location) -> CollapseResults:
     return with_labels(
         CollapseResults(
             study=load_results(study_folder),
-            looks=_rows(study_folder / "training.parquet", Look),
-            sub_embeddings=_rows(study_folder / "sub_embeddings.parquet", SubEmbeddingRow),
-            toy=_rows(study_folder / "toy.parquet", ToyLook),
+            looks=rows_if_there(study_folder / "training.parquet", Look),
+            sub_embeddings=rows_if_there(study_folder / "sub_embeddings.parquet", SubEmbeddingRow),
+            toy=rows_if_there(study_folder / "toy.parquet", ToyLook),
         )
     )
-
-
-def _rows(path: Location, kind: type[Row]) -> tuple[Row, ...] | None:
-    """The rows of a table as records; None where the file is absent."""
-    if not path.is_file():
-        return None
-    table = read_table(path, kind).select(list(get_type_hints(kind)))
-    return tuple(kind(**{name: _frozen(value) for name, value in row.items()}) for row in table.to_pylist())
-
-
-def _frozen(value: Any) -> Any:
-    """A list as a tuple, else the value."""
-    return tuple(value) if isinstance(value, list) else value
 
 
 def with_labels(results: CollapseResults) -> CollapseResults:

@@ -1,19 +1,14 @@
 """What weighs a study's answer, as its page reads it: associations.json, equal_budget.parquet, ensembles.parquet."""
 
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import Any
 
-import pyarrow as pa
-from pydantic import TypeAdapter, ValidationError
-
+from dashboards.rows import read_rows, rows_if_there
 from recscale.curves.ensembles import EnsembleCell
 from recscale.curves.equal_budget import BudgetAxis, Comparison
 from recscale.curves.prediction import ArmAssociations
-from recscale.errors import DataError
 from recscale.records import from_json
-from recscale.storage.location import Location, read_parquet
-
-Row = TypeVar("Row")
+from recscale.storage.location import Location
 
 
 @dataclass(frozen=True)
@@ -55,8 +50,8 @@ def load_evidence(study_folder: Location) -> Evidence:
     )
     return Evidence(
         associations=_associations(associations) if associations.is_file() else None,
-        budgets=_records(budgets, BudgetCell, _nested) if budgets.is_file() else None,
-        ensembles=_records(ensembles, EnsembleCell, dict) if ensembles.is_file() else None,
+        budgets=read_rows(budgets, BudgetCell, _nested) if budgets.is_file() else None,
+        ensembles=rows_if_there(ensembles, EnsembleCell),
     )
 
 
@@ -65,19 +60,7 @@ def _associations(path: Location) -> tuple[ArmAssociations, ...]:
     return found
 
 
-def _records(path: Location, kind: type[Row], shape: Any) -> tuple[Row, ...]:
-    """The rows of a Parquet file as records; DataError where it cannot be read or a column does not fit."""
-    try:
-        rows = [shape(row) for row in read_parquet(path).to_pylist()]
-        return tuple(TypeAdapter(list[kind]).validate_python(rows))  # type: ignore[valid-type]
-    except (OSError, pa.ArrowException, KeyError, ValidationError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise DataError(
-            f"{path} cannot be read as {kind.__name__} rows ({reason}); write it with `recscale report`"
-        ) from error
-
-
 def _nested(row: dict[str, Any]) -> dict[str, Any]:
     """A flat row of equal_budget.parquet with the fields of its comparison by themselves."""
-    inner = {field.name: row[field.name] for field in fields(Comparison)}
+    inner = {field.name: row[field.name] for field in fields(Comparison) if field.name in row}
     return {**{name: value for name, value in row.items() if name not in inner}, "comparison": inner}

@@ -1,16 +1,11 @@
 """What a study says of sizes that it has not run, what a gain needs, the Pareto front, and arms paired row by row."""
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-import pyarrow as pa
-
+from dashboards.rows import rows_if_there
 from recscale.curves.forecast import Forecast, Gain
-from recscale.errors import DataError
 from recscale.records import from_json
-from recscale.storage.location import Location, read_parquet
-
-Row = TypeVar("Row")
+from recscale.storage.location import Location
 
 
 @dataclass(frozen=True)
@@ -126,20 +121,6 @@ def load_outlook(study_folder: Location) -> Outlook:
     forecasts, pareto, paired = (study_folder / name for name in ("forecasts.json", "pareto.parquet", "paired.parquet"))
     return Outlook(
         forecasts=from_json(Forecasts, forecasts.read_bytes(), str(forecasts)) if forecasts.is_file() else None,
-        pareto=_rows(pareto, ParetoRow) if pareto.is_file() else None,
-        paired=_rows(paired, PairedRow) if paired.is_file() else None,
+        pareto=rows_if_there(pareto, ParetoRow),
+        paired=rows_if_there(paired, PairedRow),
     )
-
-
-def _rows(path: Location, kind: type[Row]) -> tuple[Row, ...]:
-    """The columns of `kind`, row by row; NaN becomes None; DataError where the file lacks one or cannot be read."""
-    names = list(kind.__dataclass_fields__)  # type: ignore[attr-defined]
-    try:
-        plain: list[dict[str, Any]] = read_parquet(path, columns=names).to_pylist()
-        return tuple(kind(**{name: _known(row[name]) for name in names}) for row in plain)
-    except (OSError, KeyError, pa.ArrowException) as error:
-        raise DataError(f"{path} cannot be read ({error}); `recscale report` writes it again") from error
-
-
-def _known(value: Any) -> Any:
-    return None if isinstance(value, float) and value != value else value

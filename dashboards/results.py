@@ -1,19 +1,16 @@
 """What a report reads: one study folder, checked once and held as frozen records."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from typing import Any, get_type_hints
-
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import Any
 
 from dashboards.evidence import Evidence, load_evidence
 from dashboards.outlook import Outlook, load_outlook
+from dashboards.rows import read_rows, rows_if_there
 from recscale.curves.curve import Curve
 from recscale.curves.verdict import Verdict
 from recscale.errors import DataError
 from recscale.records import from_json
-from recscale.storage.location import Location, read_parquet
+from recscale.storage.location import Location
 
 FINISHED = "finished"
 FAILED = "failed"
@@ -211,71 +208,26 @@ def load_results(study_folder: Location) -> StudyResults:
     )
     return StudyResults(
         name=study_folder.resolve().name,
-        trials=tuple(_trial(row) for row in read_table(study_folder / "trials.parquet", Trial).to_pylist()),
+        trials=read_rows(study_folder / "trials.parquet", Trial, _further),
         curves=from_json(StudyCurves, curves.read_bytes(), str(curves)) if curves.is_file() else None,
-        spectra=_spectra(spectra) if spectra.is_file() else None,
+        spectra=_shown(read_rows(spectra, SpectrumRow)) if spectra.is_file() else None,
         provenance=_provenance(provenance) if provenance.is_file() else (),
-        privacy=_privacy(privacy) if privacy.is_file() else None,
+        privacy=rows_if_there(privacy, PrivacyRow),
         outlook=load_outlook(study_folder),
         evidence=load_evidence(study_folder),
     )
 
 
-def _required(kind: type) -> tuple[str, ...]:
-    """Columns that every row of `kind` must have: its fields without a default and without None among their types."""
-    hints = get_type_hints(kind)
-    return tuple(field.name for field in fields(kind) if hints[field.name] in (str, int, float))
-
-
-def read_table(path: Location, kind: type) -> pa.Table:
-    """Reads a Parquet file that has the columns of `kind`; DataError where it is missing, broken or lacks one."""
-    try:
-        table = read_parquet(path)
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(
-            f"{path} cannot be read as Parquet ({error}); run the study's report command to write it"
-        ) from error
-    absent = [name for name in _required(kind) if name not in table.column_names]
-    if absent:
-        raise DataError(
-            f"{path} lacks the columns {absent}, it has {table.column_names}; write it again with this recscale version"
-        )
-    return table
-
-
-def _trial(row: dict[str, Any]) -> Trial:
-    """A row as a record; columns that Trial does not name go to `further`, NaN becomes None."""
+def _further(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of trials.parquet with the columns that Trial does not name as text in `further`."""
     names = {field.name for field in fields(Trial)} - {"further"}
-    known = {name: _known(value) for name, value in row.items() if name in names}
     further = tuple((name, "" if value is None else str(value)) for name, value in row.items() if name not in names)
-    return Trial(**known, further=further)
+    return {**{name: value for name, value in row.items() if name in names}, "further": further}
 
 
-def _known(value: Any) -> Any:
-    """None for NaN, else the value."""
-    return None if isinstance(value, float) and value != value else value
-
-
-def _spectra(path: Location) -> tuple[SpectrumRow, ...]:
+def _shown(spectra: tuple[SpectrumRow, ...]) -> tuple[SpectrumRow, ...]:
     """The rows of the moments that the page shows."""
-    table = read_table(path, SpectrumRow)
-    if table.num_rows:
-        table = table.filter(pc.field("moment").isin(SHOWN_MOMENTS))
-    names = [field.name for field in fields(SpectrumRow)]
-    rows: Iterable[dict[str, Any]] = table.select(names).to_pylist()
-    return tuple(SpectrumRow(**{**row, "spectrum": tuple(row["spectrum"])}) for row in rows)
-
-
-def _privacy(path: Location) -> tuple[PrivacyRow, ...]:
-    """One row per attacked trial."""
-    names = [field.name for field in fields(PrivacyRow)]
-    rows: Iterable[dict[str, Any]] = read_table(path, PrivacyRow).select(names).to_pylist()
-    return tuple(PrivacyRow(**{name: _frozen(value) for name, value in row.items()}) for row in rows)
-
-
-def _frozen(value: Any) -> Any:
-    """A list as a tuple, else the value."""
-    return tuple(value) if isinstance(value, list) else value
+    return tuple(row for row in spectra if row.moment in SHOWN_MOMENTS)
 
 
 def _provenance(path: Location) -> tuple[tuple[str, str], ...]:

@@ -1,11 +1,12 @@
 """The tables behind the tuning page: curves tuned and untuned, the winners, and every sample of the search."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from statistics import fmean, stdev
 
-from dashboards.results import FINISHED, StudyResults, Trial, load_results, read_table
+from dashboards.results import FINISHED, StudyResults, Trial, load_results
+from dashboards.rows import rows_if_there
 from dashboards.tables import Metric, Model, grouped
 from recscale.curves.curve import Curve, grouped_family
 from recscale.curves.survival import survival_sentence
@@ -119,10 +120,7 @@ class WinnerRow:
 
 def load_tuning(study_folder: Location) -> TuningResults:
     """Reads a tuning study's folder; DataError where a file is broken."""
-    path = study_folder / "samples.parquet"
-    names = [field.name for field in fields(Sample)]
-    rows = read_table(path, Sample).select(names).to_pylist() if path.is_file() else []
-    return TuningResults(load_results(study_folder), tuple(Sample(**row) for row in rows))
+    return TuningResults(load_results(study_folder), rows_if_there(study_folder / "samples.parquet", Sample) or ())
 
 
 def tuned_models(results: TuningResults) -> list[Model]:

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache, cached_property
@@ -365,23 +366,49 @@ def canonical_json(plain: Any) -> str:
 
 
 def from_json(kind: type[Record], text: str | bytes, origin: str) -> Record:
-    """Reads a record from JSON, checking every type; DataError naming `origin` where it does not fit."""
+    """Reads a record from JSON, checking every type; DataError naming `origin` where it does not fit.
+
+    NaN and infinity are no JSON, and never fit.
+    """
     from pydantic import ValidationError  # only here: training needs no more than torch, numpy and pyarrow
 
+    content = text.encode() if isinstance(text, str) else text
     try:
-        record: Record = _adapter(kind).validate_json(text)  # type: ignore[arg-type]
-        return record
+        (record,) = _adapter(tuple[kind]).validate_json(b"[" + content + b"]")  # type: ignore[valid-type]
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the whole text"
+        where = ".".join(str(part) for part in first["loc"][1:]) or "the whole text"
         raise DataError(
             f"{origin} is not a valid {kind.__name__}: at {where}: {first['msg']} ({len(text)} bytes read)"
         ) from error
+    checked: Record = record
+    return checked
+
+
+def from_rows(kind: type[Record], rows: Sequence[dict[str, Any]], origin: str) -> tuple[Record, ...]:
+    """Rows of a table as records, checking every type; DataError naming `origin` where one does not fit.
+
+    Columns that the record has not are left out. NaN, which tables have in the place of nothing, becomes None.
+    """
+    from pydantic import ValidationError
+
+    names = {field.name for field in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    plain = [{name: None if value != value else value for name, value in row.items() if name in names} for row in rows]
+    try:
+        records: tuple[Record, ...] = _adapter(tuple[kind, ...]).validate_python(plain)  # type: ignore[valid-type]
+    except ValidationError as error:
+        first = error.errors()[0]
+        row, *column = map(str, first["loc"])
+        raise DataError(
+            f"{origin} does not hold {kind.__name__} rows: at row {row}, {'.'.join(column)}: {first['msg']}; "
+            f"delete it and run the study's command again"
+        ) from error
+    return records
 
 
 @cache
 def _adapter(kind: Any) -> "TypeAdapter[Any]":
     """Made once per record: making it takes longer than reading one."""
-    from pydantic import TypeAdapter
+    from pydantic import ConfigDict, TypeAdapter
 
-    return TypeAdapter(kind)
+    return TypeAdapter(kind, config=ConfigDict(allow_inf_nan=False))

@@ -44,7 +44,7 @@ def test_a_broken_file_is_named(copied, name):
 def test_an_absent_column_is_one_line(copied, name, column):
     table = pq.read_table(copied / name)
     pq.write_table(table.drop_columns([column]), copied / name)
-    with pytest.raises(DataError, match=f"cannot be read .*{column}") as refused:
+    with pytest.raises(DataError, match=f"does not hold .*{column}") as refused:
         load_evidence(copied)
     assert "\n" not in str(refused.value)
     pq.write_table(table.set_column(0, table.column_names[0], pa.array(range(table.num_rows))), copied / name)

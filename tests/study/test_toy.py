@@ -69,5 +69,5 @@ def test_the_grid_has_the_papers_two_sizes() -> None:
 
 def test_a_broken_table_is_a_data_error(tmp_path: Path) -> None:
     (tmp_path / "toy.parquet").write_bytes(b"PAR1 not a table")
-    with pytest.raises(DataError, match=r"toy.parquet is no readable table"):
+    with pytest.raises(DataError, match=r"toy.parquet cannot be read as Parquet"):
         write_toy(tmp_path, SHORT)

@@ -120,9 +120,38 @@ def arrow_source(place: Location) -> pa.NativeFile:
 
 
 def read_parquet(place: Location, columns: list[str] | None = None, schema: pa.Schema | None = None) -> pa.Table:
-    """Reads a Parquet file, as pq.read_table does."""
-    source = arrow_source(place) if isinstance(place, RemotePath) else str(place)
-    return pq.read_table(source, columns=columns, schema=schema)
+    """Reads a Parquet file, as pq.read_table does; DataError where it is missing, broken or lacks a column."""
+    try:
+        source = arrow_source(place) if isinstance(place, RemotePath) else str(place)
+        table = pq.read_table(source, columns=columns, schema=schema)
+        _check_table(table)
+        missing = sorted({*(columns or ())} - {*table.column_names})
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise DataError(
+            f"{place} cannot be read as Parquet ({reason}); delete it and run the study's command again"
+        ) from error
+    if missing:
+        raise DataError(f"{place} lacks the columns {missing}; delete it and run the study's command again")
+    return table
+
+
+def read_arrow(place: Location) -> pa.Table:
+    """Reads an Arrow IPC file; DataError naming it where it is missing or broken."""
+    try:
+        table = pa.ipc.open_file(arrow_source(place)).read_all()
+        _check_table(table)
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+        raise DataError(
+            f"{place} is no readable Arrow file: {error}; delete its folder to run the trial again"
+        ) from error
+    return table
+
+
+def _check_table(table: pa.Table) -> None:
+    """Raises where an offset, a length, a text or a name in a file is none: readers of the table would follow it."""
+    table.validate(full=True)
+    _ = table.column_names
 
 
 @contextmanager

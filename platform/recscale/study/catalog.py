@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from recscale.errors import DataError
-from recscale.records import to_plain
+from recscale.records import from_rows, to_plain
 from recscale.storage.location import Location, for_each, read_parquet, write_atomic
 from recscale.study.store import TrialStatus
 from recscale.study.study import STUDY_FILE, Study, read_study
@@ -59,11 +59,11 @@ def catalog_entry(folder: Location) -> CatalogEntry:
     """The entry of one study, by its folder."""
     try:
         study = read_study(folder)
+        family, auc = _best(study)
     except DataError as error:
         return CatalogEntry(folder.name, "", "", "", 0, 0, 0, None, None, str(error))
     counts = Counter(study.store.statuses(spec.trial_id for spec in study.spec.trials).values())
     known = dict(study.provenance)
-    family, auc = _best(study)
     return CatalogEntry(
         name=study.spec.name,
         recipe=study.spec.recipe,
@@ -83,7 +83,15 @@ def _best(study: Study) -> tuple[str | None, float | None]:
     path = study.folder / "trials.parquet"
     if not path.is_file():
         return None, None
-    rows = read_parquet(path, columns=["family", "valid_auc", "test_auc"]).to_pylist()
-    finished = [row for row in rows if row["valid_auc"] is not None]
-    best = max(finished, key=lambda row: row["valid_auc"], default=None)
-    return (best["family"], best["test_auc"]) if best else (None, None)
+    rows = from_rows(_Scores, read_parquet(path).to_pylist(), str(path))
+    best = max((row for row in rows if row.valid_auc is not None), key=lambda row: row.valid_auc or 0.0, default=None)
+    return (best.family, best.test_auc) if best else (None, None)
+
+
+@dataclass(frozen=True)
+class _Scores:
+    """What a row of trials.parquet says of quality."""
+
+    family: str
+    valid_auc: float | None
+    test_auc: float | None

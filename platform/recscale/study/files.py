@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recscale.errors import DataError
-from recscale.storage.location import Location, arrow_source, write_atomic
+from recscale.storage.location import Location, write_atomic
 
 
 def write_json(path: Location, plain: object) -> None:
@@ -31,13 +31,3 @@ def arrow_bytes(table: pa.Table) -> bytes:
     with pa.ipc.new_file(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
-
-
-def read_arrow(path: Location) -> pa.Table:
-    """Reads an Arrow IPC file; DataError naming it where it is missing or broken."""
-    try:
-        return pa.ipc.open_file(arrow_source(path)).read_all()
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(
-            f"{path} is no readable Arrow file: {error}; delete its folder to run the trial again"
-        ) from error

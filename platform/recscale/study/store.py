@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from recscale.errors import DataError
 from recscale.records import TrialResult, TrialSpec, from_json, to_plain
-from recscale.storage.location import Location, for_each, remove_tree, write_atomic
-from recscale.study.files import arrow_bytes, read_arrow
+from recscale.storage.location import Location, for_each, read_arrow, remove_tree, write_atomic
+from recscale.study.files import arrow_bytes
 from recscale.training.run import TrainedTrial
 
 

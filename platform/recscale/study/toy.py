@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recscale.collapse.toy import FieldPush, ToyMoment, ToySettings, run_toy
-from recscale.errors import ConfigError, DataError
+from recscale.errors import ConfigError
+from recscale.records import from_rows
 from recscale.storage.location import Location, read_parquet, write_atomic
 
 TOY_FILE = "toy.parquet"
@@ -30,7 +31,6 @@ TOY_SCHEMA = pa.schema(
     ]
 )
 """One row per look: the run's settings, then the look; `second_alpha` and its like are lists by singular value."""
-_SETTINGS = [field.name for field in fields(ToySettings)]
 
 
 def toy_grid(embed_dims: Sequence[int], seeds: int) -> tuple[ToySettings, ...]:
@@ -58,13 +58,11 @@ def _known(path: Location) -> dict[ToySettings, list[dict[str, Any]]]:
     """Rows by run; DataError where the file is broken, none where it is absent."""
     if not path.exists():
         return {}
-    try:
-        rows = read_parquet(path, schema=TOY_SCHEMA).to_pylist()
-    except (OSError, pa.ArrowException) as error:
-        raise DataError(f"{path} is no readable table of toy runs: {error}; delete it to run them again") from error
+    rows = read_parquet(path, schema=TOY_SCHEMA).to_pylist()
+    settings = from_rows(ToySettings, rows, str(path))
     runs: dict[ToySettings, list[dict[str, Any]]] = {}
-    for row in rows:
-        runs.setdefault(ToySettings(**{name: row[name] for name in _SETTINGS}), []).append(row)
+    for run, row in zip(settings, rows, strict=True):
+        runs.setdefault(run, []).append(row)
     return runs
 
 
