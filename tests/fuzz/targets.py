@@ -2,16 +2,18 @@
 
 import io
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import pyarrow.parquet as pq
 import torch
 
+from dashboards.collapse_results import load_collapse
 from dashboards.index import load_entries
-from dashboards.results import load_results
 from recscale.curves.losses import Loss
 from recscale.curves.table import fit_table
 from recscale.data.manifest import MANIFEST_NAME, Manifest, read_manifest, sealed
@@ -51,15 +53,25 @@ class Target:
 def study_targets(folder: Path) -> list[Target]:
     """Readers of a finished study's folder."""
     storage = folder.parent
-    pages = ("curves.json", "forecasts.json", "provenance.json", "associations.json")
-    tables = ("trials", "spectra", "pareto", "paired", "equal_budget", "ensembles")
     return [
-        Target("study.json", folder / "study.json", lambda: (read_study(folder), catalog(storage)), 5_000, BOTH),
-        Target("studies.json", storage / "studies.json", lambda: load_entries(storage), 5_000, BOTH),
-        *(Target(name, folder / name, lambda: load_results(folder), 1_500, BOTH) for name in pages),
-        *(Target(f"{name}.parquet", folder / f"{name}.parquet", lambda: load_results(folder), 600) for name in tables),
+        Target("study.json", folder / "study.json", lambda: read_study(folder), 6_000, BOTH),
+        Target("study.json in the catalog", folder / "study.json", lambda: catalog(storage), 1_500, BOTH),
         Target("trials.parquet in the catalog", folder / "trials.parquet", lambda: catalog(storage), 1_000),
+        Target("studies.json", storage / "studies.json", lambda: load_entries(storage), 6_000, BOTH),
+        *(_alone(folder, name, 2_500, BOTH) for name in sorted(path.name for path in folder.glob("*.json"))),
+        *(_alone(folder, name, 800, BYTES) for name in sorted(path.name for path in folder.glob("*.parquet"))),
     ]
+
+
+def _alone(folder: Path, name: str, inputs: int, variants: tuple[Variant, ...]) -> Target:
+    """The page's reader on a study that has little more than this one file: what is not there, it leaves out."""
+    small = folder.parent / "alone" / name
+    small.mkdir(parents=True)
+    trials = pq.read_table(folder / "trials.parquet")
+    pq.write_table(trials.slice(0, 2), small / "trials.parquet")
+    if name != "trials.parquet":
+        shutil.copy(folder / name, small / name)
+    return Target(f"{name} of a page", small / name, lambda: load_collapse(small), inputs, variants)
 
 
 def trial_targets(store: TrialStore, trial_id: str) -> list[Target]:
