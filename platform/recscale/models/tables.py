@@ -15,6 +15,10 @@ from torch.nn import functional
 from recscale.errors import ConfigError
 
 
+DRAWN_ENTRIES = 2**22
+"""Entries drawn at a time where a part of a matrix is kept: 16 MiB."""
+
+
 class GradientLayout(StrEnum):
     """Layout of the gradient on the fused table: dense for an optimizer that moves every row, else sparse COO."""
 
@@ -53,6 +57,22 @@ class EmbeddingTables(nn.Module):
         """Xavier-uniform over the whole [V, K] matrix of each set, so a set starts like a single-embedding table."""
         bound = math.sqrt(6 / (self.weight.shape[0] + self.embed_dim))
         nn.init.uniform_(self.weight, -bound, bound)
+
+    def draw_part(self, whole: tuple[int, int], corner: tuple[int, int]) -> None:
+        """Fills `weight` with its part of what the whole matrix [V, M*K] would be drawn as, from `corner` on.
+
+        The whole is drawn, by and by, so that torch's generator is left as by drawing it; a part of it is held.
+        """
+        bound = math.sqrt(6 / (whole[0] + self.embed_dim))
+        (first, left), (rows, columns) = corner, self.weight.shape
+        chunk_rows = max(1, DRAWN_ENTRIES // whole[1])
+        with torch.no_grad():
+            for start in range(0, whole[0], chunk_rows):
+                chunk_RC = torch.empty(min(chunk_rows, whole[0] - start), whole[1]).uniform_(-bound, bound)
+                low, high = max(start, first), min(start + len(chunk_RC), first + rows)
+                if low < high:
+                    kept_RC = chunk_RC[low - start : high - start, left : left + columns]
+                    self.weight[low - first : high - first].copy_(kept_RC)
 
     def forward(self, ids_BN: Tensor) -> Tensor:
         """Vectors emb_MBNK, contiguous, of ids that are local to their field."""

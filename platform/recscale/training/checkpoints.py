@@ -25,11 +25,11 @@ class Checkpoints(Protocol):
 class FolderCheckpoints:
     """Checkpoints as one file in a folder, replaced atomically."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / "state.pt"
+    def __init__(self, folder: Path, name: str = "state.pt") -> None:
+        self._path = folder / name
 
     def load(self) -> State | None:
-        """The state of state.pt, tensors on the CPU; None where there is none; DataError where it cannot be read."""
+        """The file's state, tensors on the CPU; None where there is none; DataError where it cannot be read."""
         if not self._path.exists():
             return None
         try:
@@ -41,9 +41,9 @@ class FolderCheckpoints:
         return state
 
     def save(self, state: State) -> None:
-        """Writes beside state.pt, then replaces it: a reader sees the old state or the new one, never a part."""
+        """Writes beside the file, then replaces it: a reader sees the old state or the new one, never a part."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f".state.{os.getpid()}.pt")
+        temporary = self._path.with_name(f".{self._path.stem}.{os.getpid()}.pt")
         try:
             torch.save(state, temporary)
             os.replace(temporary, self._path)
