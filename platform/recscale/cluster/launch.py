@@ -25,7 +25,7 @@ from recscale.errors import ConfigError
 from recscale.models.accounting import ModelCost
 from recscale.records import Parallel, StudySpec, TrialSpec
 from recscale.study.grid import Grid, ResolvedGrid, resolve_all
-from recscale.study.plan import Plan, make_plan, measure_machine
+from recscale.study.plan import Plan, TeamShape, make_plan, measure_machine
 from recscale.study.plan_text import plan_text
 from recscale.study.privacy import write_privacy
 from recscale.study.provenance import gather_provenance
@@ -141,7 +141,9 @@ def plan_trials(
         check_shares([share], info)
     machine = measure_machine(share.threads, _memory(options, share, info))
     store = TrialStore(options.storage.absolute())
-    plan = make_plan(resolved.trials, resolved.refused, dataset.manifest, store, machine, slots(share, info), known)
+    team = TeamShape(share.workers, share.parallel)
+    at_once = slots(share, info)
+    plan = make_plan(resolved.trials, resolved.refused, dataset.manifest, store, machine, at_once, known, team)
     if not plan.trials:
         raise ConfigError("; ".join(refusal.reason for refusal in plan.refused))
     return plan, share

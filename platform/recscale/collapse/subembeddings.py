@@ -3,7 +3,8 @@
 E_i^{->j} = E_i W_{i->j}^T. Its singular values are the roots of the eigenvalues of W G_i W^T, with G_i = E_i^T E_i of
 the table in float64, so no sub-embedding is ever made. A block of zeros means that field i shows nothing to j.
 
-Legend: V rows of all fields, M embedding sets, N fields, K columns that a set has per id, P = M*K, J columns of a sub-embedding.
+Legend: V rows of all fields, M embedding sets, N fields, K columns that a set has per id, P = M*K, J columns of a
+sub-embedding.
 """
 
 from collections.abc import Iterator, Sequence
@@ -135,9 +136,7 @@ def sub_embeddings_table(rows: Sequence[SubEmbedding], field_names: Sequence[str
     return pa.Table.from_pylist(named, schema=SUB_EMBEDDINGS_SCHEMA)
 
 
-def _check_shapes(
-    weight_VP: Rows, sets: int, vocabulary_sizes: Sequence[int], blocks_MNNJK: torch.Tensor
-) -> None:
+def _check_shapes(weight_VP: Rows, sets: int, vocabulary_sizes: Sequence[int], blocks_MNNJK: torch.Tensor) -> None:
     fields = len(vocabulary_sizes)
     rows, columns = weight_VP.shape[0], weight_VP.shape[1] // sets
     block_sets, *pairs, _, block_columns = blocks_MNNJK.shape

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-Standardise = Callable[[Tensor, float], tuple[Tensor, Tensor, Tensor, int]]
+Standardise = Callable[[Tensor, float], tuple[Tensor, Tensor, Tensor, Tensor]]
 """(x, eps) -> (x - mean) / sqrt(variance + eps) over the rows of all workers; mean_F, biased variance_F; those rows."""
 
 
@@ -42,7 +41,7 @@ class NormReLUDropout(nn.BatchNorm1d):
         """Normalises over the rows of all workers."""
         assert self.across is not None
         standard, mean_F, variance_F, rows = self.across(x, self.eps)
-        self._track(mean_F, variance_F, rows)
+        self._track(mean_F, variance_F, rows.float())
         weight, bias = (each.view(*x.shape[:-2], 1, x.shape[-1]) for each in (self.weight, self.bias))
         return torch.addcmul(bias, standard, weight)
 
@@ -53,7 +52,7 @@ class NormReLUDropout(nn.BatchNorm1d):
         self._track(mean_F, variance_F, x.shape[-2])
         return y  # type: ignore[no-any-return]
 
-    def _track(self, mean_F: Tensor, variance_F: Tensor, rows: int) -> None:
+    def _track(self, mean_F: Tensor, variance_F: Tensor, rows: int | Tensor) -> None:
         """Moves the running statistics as torch does."""
         assert self.num_batches_tracked is not None
         assert self.running_mean is not None

@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from recscale.errors import ConfigError
 
-
 DRAWN_ENTRIES = 2**22
 """Entries drawn at a time where a part of a matrix is kept: 16 MiB."""
 

@@ -56,7 +56,7 @@ class DataParallel(TeamStrategy):
         """Sums everything; the losses travel with the dense gradients."""
         grads = [parameter.grad for parameter in dense if parameter.grad is not None]
         flat = torch.cat([loss.detach().view(1), objective.detach().view(1), *(grad.flatten() for grad in grads)])
-        sums = self.team.add(flat).split([1, 1, *(grad.numel() for grad in grads)])
+        sums = torch.split(self.team.add(flat), [1, 1, *(grad.numel() for grad in grads)])
         for grad, summed in zip(grads, sums[2:], strict=True):
             grad.copy_(summed.view_as(grad))
         self._reduce_tables(model.tables)
@@ -109,9 +109,9 @@ def sent_rows(vocabulary_sizes: Sequence[int], batch_rows: int, workers: int) ->
 def normalise_together(model: nn.Module, team: Team) -> None:
     """Lets every batch normalisation see the rows of all workers."""
 
-    def standardise(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, int]:
-        standard, mean_F, variance_F, rows = _Standardised.apply(x, eps, team)  # type: ignore[no-untyped-call]
-        return standard, mean_F, variance_F, int(rows)
+    def standardise(x: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        found: tuple[Tensor, Tensor, Tensor, Tensor] = _Standardised.apply(x, eps, team)  # type: ignore[no-untyped-call]
+        return found
 
     for module in model.modules():
         if isinstance(module, NormReLUDropout):
@@ -131,7 +131,7 @@ class _Standardised(torch.autograd.Function):
         rows = x.new_full((1,), x.shape[-2])
         sent = torch.cat([own_mean.flatten(), square.flatten(), rows])
         parts_WX = torch.stack(team.gather(sent)).double()
-        mean_WF, square_WF, rows_W1 = parts_WX.split([own_mean.numel(), own_mean.numel(), 1], 1)
+        mean_WF, square_WF, rows_W1 = torch.split(parts_WX, [own_mean.numel(), own_mean.numel(), 1], 1)
         total = rows_W1.sum()
         mean_F = (mean_WF * rows_W1).sum(0) / total
         variance_F = (square_WF + rows_W1 * (mean_WF - mean_F).square()).sum(0) / total

@@ -2,6 +2,7 @@
 
 Legend: B batch rows, N fields, M embedding sets, K columns that a set has per id, P = M*K, R rows of a split.
 """
+# ruff: noqa: N815
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -27,7 +28,6 @@ from recscale.records import (
     TrialSpec,
 )
 from recscale.training.team import Team
-
 
 _ACROSS_ROWS = {Penalty.SUBSPACE_SIMILARITY: "compares sets on rows of the whole batch; use one worker"}
 UNDIVIDED: dict[Parallel, dict[Penalty, str]] = {
@@ -86,7 +86,8 @@ class Strategy:
 
     def score(self, model: MultiEmbeddingModel, ids_BN: Tensor) -> Tensor:
         """logit_B in float32 without gradients; 0 where another worker scores the row."""
-        return model(ids_BN).float()
+        logit_B: Tensor = model(ids_BN)
+        return logit_B.float()
 
     def gathered(self, logit_R: Tensor) -> Tensor:
         """Every worker's scores of a split as one, the same bits on each."""
@@ -155,7 +156,10 @@ def check_parallel(spec: TrialSpec, parallel: Parallel, workers: int, rows: int,
     if train.penalty in UNDIVIDED[parallel]:
         problem = f"the penalty {train.penalty.value} {UNDIVIDED[parallel][train.penalty]}"
     if problem:
-        raise ConfigError(f"{model.family} cannot be trained {parallel.value} parallel by {workers} workers: {problem}")
+        raise ConfigError(
+            f"{model.family} at scale {model.scale:g} with {model.num_sets} sets cannot be trained {parallel.value} "
+            f"parallel by {workers} workers: {problem}"
+        )
 
 
 def _set_problem(model: ModelSpec, workers: int) -> str:

@@ -96,9 +96,7 @@ class RowShardedTables(EmbeddingTables):
         mesh = init_device_mesh(self.weight.device.type, (self.workers,))
         columns = self.weight.shape[1]
         whole = torch.Size((self.rows, columns))
-        weight_VC = DTensor.from_local(
-            self.weight, mesh, [Shard(0)], run_check=False, shape=whole, stride=(columns, 1)
-        )
+        weight_VC = DTensor.from_local(self.weight, mesh, [Shard(0)], run_check=False, shape=whole, stride=(columns, 1))
         looked_up = functional.embedding(DTensor.from_local(rows_BN, mesh, [Replicate()], run_check=False), weight_VC)
         emb_BNC: Tensor = looked_up.redistribute(placements=[Shard(0)]).to_local()  # type: ignore[attr-defined]
         emb_BNMK = emb_BNC.view(*emb_BNC.shape[:2], self.num_sets, self.embed_dim)
@@ -106,7 +104,7 @@ class RowShardedTables(EmbeddingTables):
 
     def touched_rows(self) -> Tensor:
         """Own rows, counted from its first, that the newest batch looked up."""
-        row_L = self._looked_up.unique() - self.first
+        row_L: Tensor = torch.unique(self._looked_up) - self.first
         return row_L[(row_L >= 0) & (row_L < len(self.weight))]
 
 

@@ -60,7 +60,7 @@ class SetParallel(TeamStrategy):
         """The mean over the sets of all workers, of all streams at once."""
         mean_BH: Tensor = _MeanOverWorkers.apply(torch.cat(joined_BH, 1), self.team)  # type: ignore[no-untyped-call]
         torch.manual_seed(self._head_seed)
-        return mean_BH.split([stream_BH.shape[1] for stream_BH in joined_BH], 1)
+        return torch.split(mean_BH, [stream_BH.shape[1] for stream_BH in joined_BH], 1)
 
     def gathered(self, logit_R: Tensor) -> Tensor:
         """The first worker's: machines that are not alike may round unlike, and all have to stop at the same step."""
@@ -96,8 +96,8 @@ def take_sets(own: nn.Module, whole: nn.Module, rank: int, workers: int) -> None
             target.copy_(source[rank * len(target) : (rank + 1) * len(target)])
         elif name in parameters or source.shape != target.shape:
             raise ConfigError(
-                f"set parallel cannot divide {type(whole).__name__}: its {name} is {tuple(source.shape)} of all sets and "
-                f"{tuple(target.shape)} of a worker's; expected the sets in its first dimension; use data parallel"
+                f"set parallel cannot divide {type(whole).__name__}: its {name} is {tuple(source.shape)} of all sets "
+                f"and {tuple(target.shape)} of a worker's; expected sets in its first dimension; use data parallel"
             )
 
 
