@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError
@@ -25,6 +25,7 @@ from recscale.records import (
 )
 from recscale.training.parallel import ONE, Strategy, check_parallel, strategy_of
 from recscale.training.run import TrainingRun
+from recscale.training.set_parallel import take_sets
 from recscale.training.traffic import worker_cost
 from tests.training.counting import SentBytes
 from tests.training.workers import in_workers
@@ -93,6 +94,8 @@ class Seen:
     """Then, too."""
     head: dict[str, Tensor]
     """The head, then, too."""
+    few: list[float]
+    """Logits of batches of 1 and 3 rows, which have no slice for some worker."""
 
 
 def seen(path: Path, case: Case, strategy: Strategy) -> Seen:
@@ -117,7 +120,11 @@ def seen(path: Path, case: Case, strategy: Strategy) -> Seen:
             found.append(run.losses.take_mean())
     look = run.evaluate()
     head = {name: value.clone() for name, value in run.model.head.state_dict().items()}
-    return Seen(tables, weights, gradients, counted.total, found, look.valid.log_loss, look.collapse, head)
+    (batch,) = islice(run.splits["valid"].in_order(3), 1)
+    with torch.inference_mode():
+        few = [strategy.gathered(strategy.score(run.model, batch.ids_BN[:rows])) for rows in (1, 3)]
+    logits = torch.cat(few).tolist()
+    return Seen(tables, weights, gradients, counted.total, found, look.valid.log_loss, look.collapse, head, logits)
 
 
 def dense(run: TrainingRun) -> list[tuple[str, Tensor]]:
@@ -168,6 +175,7 @@ def test_several_workers_are_one(workers: int, small_dataset: Dataset) -> None:
                 assert found.losses == pytest.approx(one.losses, abs=1e-5)
                 assert found.valid == pytest.approx(one.valid, abs=1e-3), "such biases drift"
                 assert measures(found.collapse) == pytest.approx(measures(one.collapse), rel=1e-4)
+                assert found.few == pytest.approx(one.few, abs=1e-2), "by the drift of running means"
                 assert (found.losses, found.valid, found.collapse) == (first.losses, first.valid, first.collapse)
                 assert all(torch.equal(value, first.head[name]) for name, value in found.head.items())
 
@@ -208,3 +216,17 @@ def test_tables_too_small_for_the_workers_and_a_missing_group_are_refused() -> N
     text = refused(lambda: check_parallel(spec, Parallel.ROWS, workers=4, rows=4800, table_rows=5))
     assert "its tables have 5 rows in all" in text
     assert "no torch process group" in refused(lambda: strategy_of(Parallel.DATA))
+
+
+class Gated(nn.Module):
+    """An interaction with a weight that all sets share."""
+
+    def __init__(self, sets: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(sets, 3))
+        self.gate = nn.Parameter(torch.zeros(2))
+
+
+def test_an_interaction_with_weights_that_sets_share_is_not_divided() -> None:
+    text = refused(lambda: take_sets(Gated(2), Gated(4), rank=1, workers=2))
+    assert "Gated: its gate is (2,) of all sets and (2,) of a worker's" in text
