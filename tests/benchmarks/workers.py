@@ -40,6 +40,8 @@ class Steps:
 
     seconds: float
     """Per step."""
+    cpu_seconds: float
+    """Of this worker's process per step: what other programs on the machine leave alone."""
     sent: float
     """Bytes that this worker handed to collectives in a step, by rings."""
     wire: float
@@ -66,7 +68,9 @@ def measure(folder: Path, repeats: int) -> Iterator[Row]:
         counted = worker_cost(MODEL, LAZY, sizes, way, workers)
         sent = {steps.sent for steps in team[0]}
         carried = median(steps.wire for steps in (each[0] for each in team)) / workers
+        cpu = [1e3 * median(max(one.cpu_seconds for one in each) for each in sides) for sides in (team, zip(alone))]
         note = (
+            f"CPU of a worker {cpu[0]:.0f} ms, of one alone {cpu[1]:.0f} ms; "
             f"sent per worker and step: counted {counted.sent_bytes_per_step / 1e6:.3f} MB, at the collectives "
             f"{max(sent) / 1e6:.3f} MB, on the wire {carried / 1e6:.3f} MB; memory per worker "
             f"{counted.peak_memory_bytes / 2**20:.0f} MiB counted"
@@ -110,13 +114,14 @@ def steps_of(data: Path, way: Parallel | None, rank: int, workers: int, store: P
             with counted:
                 run._optimize(next(batches))
             dist.barrier()
-        before, started = _carried(), time.perf_counter()
+        before, started, cpu = _carried(), time.perf_counter(), time.process_time()
         for batch in islice(batches, STEPS):
             run._optimize(batch)
         seconds = (time.perf_counter() - started) / STEPS
+        cpu_seconds = (time.process_time() - cpu) / STEPS
         if way is not None:
             dist.barrier()
-        return Steps(seconds, counted.total, (_carried() - before) / STEPS)
+        return Steps(seconds, cpu_seconds, counted.total, (_carried() - before) / STEPS)
 
     return steps
 
