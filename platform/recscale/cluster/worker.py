@@ -46,6 +46,8 @@ def train_trial(job: TrialJob, checkpoints: Checkpoints) -> None:
     """Trains the trial on this worker's device and stores what it leaves; raises what training raises."""
     strategy = strategy_of(job.share.parallel) if job.share.workers > 1 else ONE
     device = worker_device(job.share)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # workers on one machine see all of its GPUs that any of them has
     run_trial(job.spec, job.dataset_path, job.storage, checkpoints, device, strategy=strategy)
 
 

@@ -6,6 +6,8 @@ Legend: B batch rows, N fields, M sets, K columns that a set has per id, V rows,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -89,18 +91,30 @@ class RowShardedTables(EmbeddingTables):
 
     def forward(self, ids_BN: Tensor) -> Tensor:
         """Vectors emb_MBNK of this worker's slice of the batch."""
-        from torch.distributed.device_mesh import init_device_mesh  # takes a second, which one worker need not pay
-        from torch.distributed.tensor import DTensor, Replicate, Shard
+        from torch.distributed.tensor import DTensor, Replicate, Shard  # takes a second, which one worker need not pay
 
         self._looked_up = rows_BN = ids_BN + self.offsets_N
-        mesh = init_device_mesh(self.weight.device.type, (self.workers,))
         columns = self.weight.shape[1]
-        whole = torch.Size((self.rows, columns))
-        weight_VC = DTensor.from_local(self.weight, mesh, [Shard(0)], run_check=False, shape=whole, stride=(columns, 1))
-        looked_up = functional.embedding(DTensor.from_local(rows_BN, mesh, [Replicate()], run_check=False), weight_VC)
+        weight_VC = DTensor.from_local(
+            self.weight,
+            self._mesh,
+            [Shard(0)],
+            run_check=False,
+            shape=torch.Size((self.rows, columns)),
+            stride=(columns, 1),
+        )
+        rows = DTensor.from_local(rows_BN, self._mesh, [Replicate()], run_check=False)
+        looked_up = functional.embedding(rows, weight_VC)
         emb_BNC: Tensor = looked_up.redistribute(placements=[Shard(0)]).to_local()  # type: ignore[attr-defined]
         emb_BNMK = emb_BNC.view(*emb_BNC.shape[:2], self.num_sets, self.embed_dim)
         return emb_BNMK.permute(2, 0, 1, 3).contiguous()
+
+    @cached_property
+    def _mesh(self) -> Any:
+        """The workers as torch's distributed tensors know them, once the rows lie on their device."""
+        from torch.distributed.device_mesh import init_device_mesh
+
+        return init_device_mesh(self.weight.device.type, (self.workers,))
 
     def touched_rows(self) -> Tensor:
         """Own rows, counted from its first, that the newest batch looked up."""
