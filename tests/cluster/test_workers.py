@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -97,8 +97,7 @@ def test_a_trial_by_several_workers_is_the_trial_by_one(
     small_dataset: Dataset,
     tmp_path: Path,
 ) -> None:
-    train = TrainSpec(**{**vars(TRAIN), "table_optimizer": optimizer})
-    spec = TrialSpec(small_dataset.manifest.fingerprint, MODEL, train, seed=0)
+    spec = TrialSpec(small_dataset.manifest.fingerprint, MODEL, replace(TRAIN, table_optimizer=optimizer), seed=0)
     share = Share(cpus=2 / workers, workers=workers, parallel=parallel)
     found = run_by_workers(spec, small_dataset, share, embedded_cluster, tmp_path / "several")
     alone = TrialStore(tmp_path / "one")
@@ -109,24 +108,21 @@ def test_a_trial_by_several_workers_is_the_trial_by_one(
     ours, theirs = found.read_result(spec.trial_id), alone.read_result(spec.trial_id)
     assert len(ours.history) == STEPS + 1
     losses = [look.train_loss for look in theirs.history[1:]]
-    worst = max(abs(a.train_loss - b) for a, b in zip(ours.history[1:], losses, strict=True))
-    print(f"{workers} {parallel} {optimizer}: {worst:.1e}")
     assert [look.train_loss for look in ours.history[1:]] == pytest.approx(losses, abs=1e-5)
     same = ("trial_id", "steps", "embed_dim", "table_params", "dense_params", "flops_per_sample")
     assert [getattr(ours, name) for name in same] == [getattr(theirs, name) for name in same]
     assert ours.test.log_loss == pytest.approx(theirs.test.log_loss, abs=1e-3)
 
+    several, one = (store.read_predictions(spec.trial_id) for store in (found, alone))
+    assert several["label"].equals(one["label"])
+    assert np.allclose(several["logit"], one["logit"], atol=1e-2), "running means drift by rounding"
+    assert found.read_train_predictions(spec.trial_id) is not None
     for read in (TrialStore.read_spectra, TrialStore.read_sub_embeddings):
         several, one = read(found, spec.trial_id), read(alone, spec.trial_id)
         assert several is not None
         assert one is not None
-        initial = [
-            table.filter(pa.compute.equal(table["step"], 0)) if "step" in table.column_names else table
-            for table in (several, one)
-        ]
         assert several.schema == one.schema
-        assert np.allclose(numbers(initial[0]), numbers(initial[1]), rtol=1e-3, atol=1e-6)
-    assert found.read_spectra(spec.trial_id).num_rows == alone.read_spectra(spec.trial_id).num_rows
+        assert np.allclose(numbers(several), numbers(one), rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.parametrize("parallel", [Parallel.DATA, Parallel.SETS])
@@ -134,8 +130,7 @@ def test_a_worker_that_dies_costs_nothing_but_time(
     parallel: Parallel, embedded_cluster: ClusterInfo, small_dataset: Dataset, tmp_path: Path
 ) -> None:
     """With dropout, whose draws have to be those of a run that was left alone."""
-    model = ModelSpec(**{**vars(MODEL), "dropout": 0.3})
-    train = TrainSpec(**{**vars(TRAIN), "evaluations_per_epoch": 6})
+    model, train = replace(MODEL, dropout=0.3), replace(TRAIN, evaluations_per_epoch=6)
     spec = TrialSpec(small_dataset.manifest.fingerprint, model, train, seed=0)
     share = Share(workers=2, parallel=parallel)
     whole = run_by_workers(spec, small_dataset, share, embedded_cluster, tmp_path / "whole")
