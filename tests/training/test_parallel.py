@@ -73,6 +73,9 @@ CASES = (
     Case(replace(BASE, sharing=Sharing.SHARED_INTERACTION, combination=Combination.MEAN_LOGITS), TRAIN, SLICED),
 )
 
+DROPPING = Case(replace(BASE, dropout=0.3), TRAIN, (Parallel.SETS,))
+"""Draws that are its workers' own, so that it is no trial of one worker to the bit."""
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -146,6 +149,11 @@ def own_part(whole: Tensor, like: Tensor, rank: int) -> Tensor:
     return whole
 
 
+def same_bits(found: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
+    """Of every tensor."""
+    return all(torch.equal(value, expected[name]) for name, value in found.items())
+
+
 def measures(collapse: CollapseSummary) -> dict[str, float]:
     """Those that there are: a single set has no diversity."""
     return {name: value for name, value in vars(collapse).items() if value is not None}
@@ -154,7 +162,7 @@ def measures(collapse: CollapseSummary) -> dict[str, float]:
 @pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_several_workers_are_one(workers: int, small_dataset: Dataset) -> None:
     """Weights as drawn are the same bits; gradients, losses, quality and collapse the same numbers."""
-    by_rank = in_workers(workers, seen_by_worker, small_dataset.path, CASES)
+    by_rank = in_workers(workers, seen_by_worker, small_dataset.path, (*CASES, DROPPING))
     sizes = small_dataset.manifest.vocabulary_sizes
     for number, case in enumerate(CASES):
         one = seen(small_dataset.path, case, ONE)
@@ -177,7 +185,9 @@ def test_several_workers_are_one(workers: int, small_dataset: Dataset) -> None:
                 assert measures(found.collapse) == pytest.approx(measures(one.collapse), rel=1e-4)
                 assert found.few == pytest.approx(one.few, abs=1e-2), "by the drift of running means"
                 assert (found.losses, found.valid, found.collapse) == (first.losses, first.valid, first.collapse)
-                assert all(torch.equal(value, first.head[name]) for name, value in found.head.items())
+                assert same_bits(found.head, first.head)
+    for found in by_rank:
+        assert same_bits(found[-1][0].head, by_rank[0][-1][0].head), "every worker's head drops the same"
 
 
 @pytest.mark.parametrize(
