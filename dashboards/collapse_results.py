@@ -1,10 +1,10 @@
 """What the collapse page reads: the study, and the tables of looks, sub-embeddings and toy runs beside it."""
 
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 from dashboards.results import SpectrumRow, StudyResults, Trial, load_results, read_table
+from recscale.storage.location import Location
 
 UNSET = ("none", "None", "")
 """Values of a setting that a label does not name."""
@@ -118,7 +118,7 @@ class CollapseResults:
     """The toy runs; None where toy.parquet has not been written."""
 
 
-def load_collapse(study_folder: Path) -> CollapseResults:
+def load_collapse(study_folder: Location) -> CollapseResults:
     """Reads a study folder, where only trials.parquet must be there; DataError where a file is broken."""
     return with_labels(
         CollapseResults(
@@ -130,7 +130,7 @@ def load_collapse(study_folder: Path) -> CollapseResults:
     )
 
 
-def _rows(path: Path, kind: type[Row]) -> tuple[Row, ...] | None:
+def _rows(path: Location, kind: type[Row]) -> tuple[Row, ...] | None:
     """The rows of a table as records; None where the file is absent."""
     if not path.is_file():
         return None

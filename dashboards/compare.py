@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import plotly.graph_objects as go
@@ -36,6 +35,7 @@ from dashboards.style import (
 from dashboards.tables import Axis, MeanPoint, Metric, Model, grouped, mean_points, models, trials_of
 from recscale.curves.differences import Trend
 from recscale.errors import ConfigError
+from recscale.storage.location import Location
 
 CURVES_HOW = (
     "Colours and marker shapes are studies, dashed lines with open markers multi-embedding. Look "
@@ -60,7 +60,7 @@ OTHER_DATA = dict.fromkeys(Trend, "other data")
 TEXT_COLUMNS = ("family", "variant", "arm", "further", "study", "interval", "shows")
 
 
-def write_comparison(folders: Sequence[Path], path: Path) -> Path:
+def write_comparison(folders: Sequence[Location], path: Location) -> Location:
     """Reads the studies' tables and writes the page; ConfigError with fewer than two studies."""
     if len(folders) < 2:
         raise ConfigError(f"got {len(folders)} study, expected two or more to compare")

@@ -1,11 +1,9 @@
 """What weighs a study's answer, as its page reads it: associations.json, equal_budget.parquet, ensembles.parquet."""
 
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import TypeAdapter, ValidationError
 
 from recscale.curves.ensembles import EnsembleCell
@@ -13,6 +11,7 @@ from recscale.curves.equal_budget import BudgetAxis, Comparison
 from recscale.curves.prediction import ArmAssociations
 from recscale.errors import DataError
 from recscale.records import from_json
+from recscale.storage.location import Location, read_parquet
 
 Row = TypeVar("Row")
 
@@ -49,7 +48,7 @@ class Evidence:
     """Ensembles of base models."""
 
 
-def load_evidence(study_folder: Path) -> Evidence:
+def load_evidence(study_folder: Location) -> Evidence:
     """Reads what there is of the three files; DataError where one is broken."""
     associations, budgets, ensembles = (
         study_folder / name for name in ("associations.json", "equal_budget.parquet", "ensembles.parquet")
@@ -61,15 +60,15 @@ def load_evidence(study_folder: Path) -> Evidence:
     )
 
 
-def _associations(path: Path) -> tuple[ArmAssociations, ...]:
+def _associations(path: Location) -> tuple[ArmAssociations, ...]:
     found: tuple[ArmAssociations, ...] = from_json(tuple[ArmAssociations, ...], path.read_bytes(), str(path))
     return found
 
 
-def _records(path: Path, kind: type[Row], shape: Any) -> tuple[Row, ...]:
+def _records(path: Location, kind: type[Row], shape: Any) -> tuple[Row, ...]:
     """The rows of a Parquet file as records; DataError where it cannot be read or a column does not fit."""
     try:
-        rows = [shape(row) for row in pq.read_table(path).to_pylist()]
+        rows = [shape(row) for row in read_parquet(path).to_pylist()]
         return tuple(TypeAdapter(list[kind]).validate_python(rows))  # type: ignore[valid-type]
     except (OSError, pa.ArrowException, KeyError, ValidationError) as error:
         reason = " ".join(str(error).split())[:200]

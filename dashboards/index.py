@@ -1,11 +1,11 @@
 """The index page: all studies of a storage, newest first, with links to their reports."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote
 
 from dashboards.page import Page, number, page_html, section_html, text, write_page_file
 from recscale.records import from_json
+from recscale.storage.location import Location
 
 INDEX_FILE = "index.html"
 COLUMNS = (
@@ -47,13 +47,13 @@ class StudyEntry:
     """Why the study cannot be read."""
 
 
-def load_entries(storage: Path) -> tuple[StudyEntry, ...]:
+def load_entries(storage: Location) -> tuple[StudyEntry, ...]:
     """The studies that studies.json lists; DataError where it is broken."""
     path = storage / "studies.json"
     return from_json(tuple[StudyEntry, ...], path.read_bytes(), str(path))
 
 
-def write_index(storage: Path) -> Path:
+def write_index(storage: Location) -> Location:
     """Reads studies.json and writes index.html beside it; its path."""
     return write_page_file(storage / INDEX_FILE, index_html(storage.resolve().name, load_entries(storage)))
 

@@ -1,15 +1,14 @@
 """What a study says of sizes that it has not run, what a gain needs, the Pareto front, and arms paired row by row."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from recscale.curves.forecast import Forecast, Gain
 from recscale.errors import DataError
 from recscale.records import from_json
+from recscale.storage.location import Location, read_parquet
 
 Row = TypeVar("Row")
 
@@ -122,7 +121,7 @@ class Outlook:
     """Arms on the same rows."""
 
 
-def load_outlook(study_folder: Path) -> Outlook:
+def load_outlook(study_folder: Location) -> Outlook:
     """Reads what there is of the three files; DataError where one is broken."""
     forecasts, pareto, paired = (study_folder / name for name in ("forecasts.json", "pareto.parquet", "paired.parquet"))
     return Outlook(
@@ -132,11 +131,11 @@ def load_outlook(study_folder: Path) -> Outlook:
     )
 
 
-def _rows(path: Path, kind: type[Row]) -> tuple[Row, ...]:
+def _rows(path: Location, kind: type[Row]) -> tuple[Row, ...]:
     """The columns of `kind`, row by row; NaN becomes None; DataError where the file lacks one or cannot be read."""
     names = list(kind.__dataclass_fields__)  # type: ignore[attr-defined]
     try:
-        plain: list[dict[str, Any]] = pq.read_table(path, columns=names).to_pylist()
+        plain: list[dict[str, Any]] = read_parquet(path, columns=names).to_pylist()
         return tuple(kind(**{name: _known(row[name]) for name in names}) for row in plain)
     except (OSError, KeyError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read ({error}); `recscale report` writes it again") from error

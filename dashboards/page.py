@@ -3,7 +3,6 @@
 import base64
 import html
 import json
-import os
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
+
+from recscale.storage.location import Location, write_atomic
 
 ASSETS = Path(__file__).parent
 CONTENT_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -143,11 +144,9 @@ def panel_data(panel: Panel) -> dict[str, Any]:
     return {"id": panel.name, "controls": [control.name for control in panel.controls], "variants": drawn}
 
 
-def write_page_file(path: Path, page: str) -> Path:
-    """Writes a page beside its place and renames it there: a reader sees the old page or the new one; its path."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, path)
+def write_page_file(path: Location, page: str) -> Location:
+    """Writes a page: a reader sees the old one or the new one; its path."""
+    write_atomic(path, page.encode())
     return path
 
 

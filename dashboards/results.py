@@ -2,12 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from dashboards.evidence import Evidence, load_evidence
 from dashboards.outlook import Outlook, load_outlook
@@ -15,6 +13,7 @@ from recscale.curves.curve import Curve
 from recscale.curves.verdict import Verdict
 from recscale.errors import DataError
 from recscale.records import from_json
+from recscale.storage.location import Location, read_parquet
 
 FINISHED = "finished"
 FAILED = "failed"
@@ -205,7 +204,7 @@ class StudyResults:
             ) from error
 
 
-def load_results(study_folder: Path) -> StudyResults:
+def load_results(study_folder: Location) -> StudyResults:
     """Reads a study folder, where only trials.parquet must be there; DataError where a file is broken."""
     curves, spectra, provenance, privacy = (
         study_folder / name for name in ("curves.json", "spectra.parquet", "provenance.json", "privacy.parquet")
@@ -228,10 +227,10 @@ def _required(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind) if hints[field.name] in (str, int, float))
 
 
-def read_table(path: Path, kind: type) -> pa.Table:
+def read_table(path: Location, kind: type) -> pa.Table:
     """Reads a Parquet file that has the columns of `kind`; DataError where it is missing, broken or lacks one."""
     try:
-        table = pq.read_table(path)
+        table = read_parquet(path)
     except (OSError, pa.ArrowException) as error:
         raise DataError(
             f"{path} cannot be read as Parquet ({error}); run the study's report command to write it"
@@ -257,7 +256,7 @@ def _known(value: Any) -> Any:
     return None if isinstance(value, float) and value != value else value
 
 
-def _spectra(path: Path) -> tuple[SpectrumRow, ...]:
+def _spectra(path: Location) -> tuple[SpectrumRow, ...]:
     """The rows of the moments that the page shows."""
     table = read_table(path, SpectrumRow)
     if table.num_rows:
@@ -267,7 +266,7 @@ def _spectra(path: Path) -> tuple[SpectrumRow, ...]:
     return tuple(SpectrumRow(**{**row, "spectrum": tuple(row["spectrum"])}) for row in rows)
 
 
-def _privacy(path: Path) -> tuple[PrivacyRow, ...]:
+def _privacy(path: Location) -> tuple[PrivacyRow, ...]:
     """One row per attacked trial."""
     names = [field.name for field in fields(PrivacyRow)]
     rows: Iterable[dict[str, Any]] = read_table(path, PrivacyRow).select(names).to_pylist()
@@ -279,7 +278,7 @@ def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _provenance(path: Path) -> tuple[tuple[str, str], ...]:
+def _provenance(path: Location) -> tuple[tuple[str, str], ...]:
     """Name and value pairs in the file's order."""
     pairs: dict[str, str] = from_json(dict[str, str], path.read_bytes(), str(path))
     return tuple(pairs.items())

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from enum import StrEnum
-from pathlib import Path
 from statistics import fmean, stdev
 
 from dashboards.results import FINISHED, StudyResults, Trial, load_results, read_table
@@ -12,6 +11,7 @@ from recscale.curves.curve import Curve, grouped_family
 from recscale.curves.survival import survival_sentence
 from recscale.curves.verdict import Verdict
 from recscale.records import Tuning
+from recscale.storage.location import Location
 
 
 class Setting(StrEnum):
@@ -117,7 +117,7 @@ class WinnerRow:
     """The cell's trials with the chosen settings; None where none is finished."""
 
 
-def load_tuning(study_folder: Path) -> TuningResults:
+def load_tuning(study_folder: Location) -> TuningResults:
     """Reads a tuning study's folder; DataError where a file is broken."""
     path = study_folder / "samples.parquet"
     names = [field.name for field in fields(Sample)]

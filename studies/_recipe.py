@@ -5,17 +5,19 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Annotated, TypeVar
 
 import tyro
 
 from dashboards.pages import write_page
 from recscale.cluster.launch import LaunchOptions, launch
+from recscale.data.manifest import MANIFEST_NAME
+from recscale.data.mirror import published
 from recscale.data.reader import Dataset
 from recscale.data.synthetic import write_synthetic
 from recscale.errors import ConfigError
 from recscale.records import ModelSettings, TrainSpec, Variant
+from recscale.storage.location import location
 from recscale.study.grid import Axis, Grid
 
 
@@ -32,8 +34,8 @@ class GridOptions:
 
     preset: Preset = Preset.QUICK
     """quick: minutes on two cores; paper: the paper's grid and protocol (Guo et al. 2024)."""
-    data: Path | None = None
-    """A dataset made by `recscale prepare`. None: the embedded synthetic world."""
+    data: str | None = None
+    """A dataset made by `recscale prepare`: a folder, s3:// or gs://. None: the embedded synthetic world."""
     rows: int = 100_000
     """Rows of the synthetic world, where --data is not given."""
     name: str | None = None
@@ -112,11 +114,11 @@ def dataset_of(options: GridOptions) -> Dataset:
     """The named dataset, or the synthetic world of that size, made once per storage."""
     if options.data is not None:
         return Dataset.open(options.data)
-    folder = options.launch.storage.absolute() / "data" / f"synthetic-{options.rows}"
-    if not folder.exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        write_synthetic(folder, rows=options.rows)
-    return Dataset.open(folder)
+    place = str(location(options.launch.storage) / "data" / f"synthetic-{options.rows}")
+    if not (location(place) / MANIFEST_NAME).exists():
+        with published(place) as folder:
+            write_synthetic(folder, rows=options.rows)
+    return Dataset.open(place)
 
 
 def study_name(recipe: str, options: GridOptions, dataset: Dataset) -> str:

@@ -7,7 +7,6 @@ Guo et al. 2024. The same command again resumes it.
 
 import sys
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import _boot  # noqa: F401  isort: skip  (finds the package in a checkout)
 from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, dataset_of, grid_of, parse, study_name
@@ -17,6 +16,7 @@ from recscale.cluster.launch import launch
 from recscale.entry import run_command
 from recscale.errors import ConfigError
 from recscale.records import PAPER_TRAINING, Penalty, Variant
+from recscale.storage.location import Location
 from recscale.study.grid import Axis, Grid
 from recscale.study.toy import toy_grid, write_toy
 
@@ -71,7 +71,7 @@ def main() -> int:
     grids, toys = grids_of(options), toy_grid(options.toy_dims, options.toy_seeds)
     dataset = dataset_of(options)
 
-    def report(study_folder: Path) -> Path:
+    def report(study_folder: Location) -> Location:
         write_toy(study_folder, toys)
         return write_page("collapse", study_folder)
 

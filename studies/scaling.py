@@ -7,7 +7,6 @@ trials are skipped, failed ones are tried again, and a larger grid adds only wha
 import sys
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 import _boot  # noqa: F401  isort: skip  (finds the package in a checkout)
 from _recipe import QUICK_MODEL, QUICK_TRAINING, GridOptions, Preset, dataset_of, grid_of, parse, study_name
@@ -18,6 +17,7 @@ from recscale.data.reader import Dataset
 from recscale.entry import run_command
 from recscale.errors import ConfigError
 from recscale.records import PAPER_TRAINING, Tuning, Variant
+from recscale.storage.location import location
 from recscale.study.grid import Grid, check_cells
 from recscale.study.tuned import read_tuned
 
@@ -26,7 +26,7 @@ from recscale.study.tuned import read_tuned
 class ScalingOptions(GridOptions):
     """Train a grid of families, scales and embedding sets; fit scaling curves; measure embedding collapse."""
 
-    tuned: Path | None = None
+    tuned: str | None = None
     """tuned.json of a tuning study on this dataset: learning rate, weight decay and dropout of each cell."""
     base_seeds: int | None = None
     """Seeds of the single-embedding cell at scale 1, whose ensembles of M models are the control for M sets. None: as
@@ -71,7 +71,7 @@ def _tuned(grid: Grid, options: ScalingOptions, dataset: Dataset) -> Grid:
     """The grid with the settings of the file of tuned ones, where one is given."""
     if options.tuned is None:
         return grid
-    settings = read_tuned(options.tuned, dataset.manifest.fingerprint)
+    settings = read_tuned(location(options.tuned), dataset.manifest.fingerprint)
     tuned = replace(grid, name=Tuning.TUNED.value, per_cell=settings)
     check_cells(tuned, dataset.manifest.fingerprint)
     return tuned

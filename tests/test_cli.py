@@ -46,6 +46,29 @@ def test_prepare_then_inspect(clicks: Path, tmp_path: Path, capsys: pytest.Captu
     assert Dataset.open(dest).manifest.fingerprint in out
 
 
+def test_prepare_then_inspect_at_a_uri(
+    clicks: Path, tmp_path: Path, bucket: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    prepare = ("prepare", "table", str(clicks), f"{bucket}/d", "--label", "clicked")
+    status, out, _ = _run(capsys, *prepare)
+    assert status == 0
+    assert out == f"{bucket}/d: train 160, valid 20, test 20 rows, 2 fields, 14 ids, 0 rejected\n"
+    status, out, _ = _run(capsys, "inspect", f"{bucket}/d")
+    assert status == 0
+    assert f"{bucket}/d\n" in out
+    local = tmp_path / "d"
+    _run(capsys, *prepare[:3], str(local), *prepare[4:])
+    assert Dataset.open(local).manifest == Dataset.open(f"{bucket}/d").manifest
+    status, out, err = _run(capsys, *prepare)
+    assert (status, out) == (1, "")
+    assert err == f"error: {bucket}/d already holds a dataset; remove it or choose another\n"
+    for arguments in (("inspect", "s3://no-such-bucket/d"), ("status", "quick", "--storage", "s3://no-such-bucket/r")):
+        status, _, err = _run(capsys, *arguments)
+        assert status == 1
+        assert "correct the bucket's name, or make it" in err
+        assert err.count("\n") == 1
+
+
 def test_drop_duplicates_happens_before_the_split(
     clicks: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -103,6 +126,10 @@ def test_fit_writes_parameters_by_name(tmp_path: Path, capsys: pytest.CaptureFix
         (("prepare", "table", "clicks.csv", "d", "extra", "--label", "clicked"), "got 3 paths, expected SRC DEST"),
         (("prepare", "table", "clicks.csv", "/proc/d", "--label", "clicked"), "/proc"),
         (("inspect", "absent"), "absent is not a prepared dataset"),
+        (("inspect", "s4://bucket/d"), "got the scheme 's4', expected a local path, s3:// or gs://"),
+        (("prepare", "table", "clicks.csv", "s3:/bucket/d", "--label", "clicked"), "expected s3://BUCKET/PATH"),
+        (("report", "quick", "--figures", "s3://bucket/f"), "expected a local folder"),
+        (("status", "quick", "--storage", "s3://bucket/d?scheme2=x"), "got the parameter 'scheme2'"),
         (("status", "absent"), "no study 'absent'"),
         (("report", "absent"), "no study 'absent'"),
         (("sync", "absent"), "no study 'absent'"),

@@ -11,8 +11,9 @@ import pytest
 ALLOWED = {
     "errors": set(),
     "records": {"errors"},
+    "storage": {"errors"},
     "entry": {"errors"},
-    "data": {"errors", "records"},
+    "data": {"errors", "records", "storage"},
     "models": {"errors", "records"},
     "collapse": {"errors", "records"},
     "curves": {"errors", "records"},

@@ -13,6 +13,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 from recscale.curves.losses import Loss, LossKind, Space
 from recscale.data.inspection import describe
 from recscale.data.manifest import Manifest
+from recscale.data.mirror import published
 from recscale.data.options import Duplicates, PrepareOptions
 from recscale.data.reader import Dataset
 from recscale.data.sources.avazu import AvazuSource, HourFields
@@ -24,17 +25,19 @@ from recscale.data.sources.table import TableSource
 from recscale.data.synthetic import write_synthetic
 from recscale.entry import run_command
 from recscale.errors import ConfigError
+from recscale.storage.filesystems import is_uri
+from recscale.storage.location import location
 
 Options = Annotated[PrepareOptions, OmitArgPrefixes]
 CONFIG = (tyro.conf.EnumChoicesFromValues, tyro.conf.FlagCreatePairsOff)
 
 
-def criteo(src: Positional[Path], dest: Positional[Path], options: Options, drop_duplicates: bool = False) -> int:
+def criteo(src: Positional[Path], dest: Positional[str], options: Options, drop_duplicates: bool = False) -> int:
     """Criteo's click logs: tab-separated label, 13 integers, 26 hashed categories.
 
     Args:
         src: File (.gz or not) or folder of files.
-        dest: Folder of the dataset; must not exist.
+        dest: Folder of the dataset, s3:// or gs://; must not exist.
         drop_duplicates: Keep only the first of identical rows, before the split.
     """
     return _prepare(CriteoSource(src), dest, options, drop_duplicates)
@@ -42,7 +45,7 @@ def criteo(src: Positional[Path], dest: Positional[Path], options: Options, drop
 
 def avazu(
     src: Positional[Path],
-    dest: Positional[Path],
+    dest: Positional[str],
     options: Options,
     hour_fields: HourFields = HourFields.CALENDAR,
     drop_duplicates: bool = False,
@@ -51,7 +54,7 @@ def avazu(
 
     Args:
         src: File (.gz or not) or folder of files.
-        dest: Folder of the dataset; must not exist.
+        dest: Folder of the dataset, s3:// or gs://; must not exist.
         hour_fields: What becomes of the hour column.
         drop_duplicates: Keep only the first of identical rows, before the split.
     """
@@ -60,7 +63,7 @@ def avazu(
 
 def movielens(
     src: Positional[Path],
-    dest: Positional[Path],
+    dest: Positional[str],
     options: Options,
     threshold: float = 4.0,
     drop_duplicates: bool = False,
@@ -69,7 +72,7 @@ def movielens(
 
     Args:
         src: Folder of the release, or its ratings file.
-        dest: Folder of the dataset; must not exist.
+        dest: Folder of the dataset, s3:// or gs://; must not exist.
         threshold: Ratings of at least this are positive.
         drop_duplicates: Keep only the first of identical rows, before the split.
     """
@@ -77,7 +80,7 @@ def movielens(
 
 
 def libsvm(
-    paths: Positional[tuple[Path, ...]],
+    paths: Positional[tuple[str, ...]],
     source: Annotated[LibsvmSource, OmitArgPrefixes],
     options: Options,
     drop_duplicates: bool = False,
@@ -92,7 +95,7 @@ def libsvm(
 
 
 def table(
-    paths: Positional[tuple[Path, ...]],
+    paths: Positional[tuple[str, ...]],
     source: Annotated[TableSource, OmitArgPrefixes],
     options: Options,
     drop_duplicates: bool = False,
@@ -106,22 +109,24 @@ def table(
     return _prepare(*_source_and_dest(source, paths), options, drop_duplicates)
 
 
-def synthetic(dest: Positional[Path], rows: int = 200_000, seed: int = 0) -> int:
+def synthetic(dest: Positional[str], rows: int = 200_000, seed: int = 0) -> int:
     """The embedded synthetic world, whose best possible AUC and log loss are known.
 
     Args:
-        dest: Folder of the dataset; must not exist.
+        dest: Folder of the dataset, s3:// or gs://; must not exist.
         rows: Rows over all splits.
         seed: Seed of the world and its rows.
     """
-    return _say(dest, write_synthetic(dest, rows=rows, seed=seed))
+    with published(dest) as folder:
+        manifest = write_synthetic(folder, rows=rows, seed=seed)
+    return _say(dest, manifest)
 
 
-def inspect(dataset: Positional[Path]) -> int:
+def inspect(dataset: Positional[str]) -> int:
     """Verify every checksum of a dataset, then describe it.
 
     Args:
-        dataset: Folder made by `recscale prepare`.
+        dataset: Folder or URI made by `recscale prepare`.
     """
     opened = Dataset.open(dataset)
     opened.verify()
@@ -129,35 +134,35 @@ def inspect(dataset: Positional[Path]) -> int:
     return 0
 
 
-def status(study: Positional[str], storage: Path = Path("runs")) -> int:
+def status(study: Positional[str], storage: str = "runs") -> int:
     """Say what of a study is finished, failed or missing; the exit status is 1 where a trial failed.
 
     Args:
-        study: Name of a study in the storage, or its folder.
-        storage: Folder that keeps the studies.
+        study: Name of a study in the storage, or its folder or URI.
+        storage: Folder, s3:// or gs:// that keeps the studies.
     """
     from recscale.study.status import study_status
     from recscale.study.study import find_study, read_study
 
-    found = study_status(read_study(find_study(study, storage)))
+    found = study_status(read_study(find_study(study, location(storage))))
     print(found.text)
     return 1 if found.failed else 0
 
 
 def report(
     study: Positional[str],
-    storage: Path = Path("runs"),
+    storage: str = "runs",
     privacy: bool = False,
-    figures: Path | None = None,
+    figures: str | None = None,
     format: Literal["svg", "pdf", "png"] = "svg",  # noqa: A002  the flag's name
 ) -> int:
     """Write a study's tables and report again from what the store holds now.
 
     Args:
-        study: Name of a study in the storage, or its folder.
-        storage: Folder that keeps the studies.
+        study: Name of a study in the storage, or its folder or URI.
+        storage: Folder, s3:// or gs:// that keeps the studies.
         privacy: Attack every trial by membership inference, and add what came out.
-        figures: Folder for static pictures of every figure; drawn by an installed Chromium.
+        figures: Local folder for static pictures of every figure; drawn by an installed Chromium.
         format: Format of the pictures.
     """
     from dashboards.pages import study_page, write_page
@@ -166,69 +171,76 @@ def report(
     from recscale.study.results import write_results
     from recscale.study.study import find_study, read_study
 
-    found = read_study(find_study(study, storage))
+    if figures is not None and is_uri(figures):
+        raise ConfigError(f"--figures is {figures}, expected a local folder: Chromium writes the pictures itself")
+    found = read_study(find_study(study, location(storage)))
     write_results(found)
     if privacy:
         write_privacy(found)
     print(write_page(found.spec.recipe, found.folder))
     if figures is not None:
-        written = write_pictures(study_page(found.spec.recipe, found.folder).panels, figures, Format(format))
+        written = write_pictures(study_page(found.spec.recipe, found.folder).panels, Path(figures), Format(format))
         print(f"{len(written)} pictures in {figures}")
     return 0
 
 
-def sync(study: Positional[str], storage: Path = Path("runs")) -> int:
+def sync(study: Positional[str], storage: str = "runs") -> int:
     """Log to MLflow whatever of a study it does not have yet.
 
     Args:
-        study: Name of a study in the storage, or its folder.
-        storage: Folder that keeps the studies.
+        study: Name of a study in the storage, or its folder or URI.
+        storage: Folder, s3:// or gs:// that keeps the studies.
     """
     from recscale.study.study import find_study, read_study
-    from recscale.study.tracking import sync_study
+    from recscale.study.tracking import sync_study, tracking_note
 
-    problem = sync_study(read_study(find_study(study, storage)))
+    found = read_study(find_study(study, location(storage)))
+    if note := tracking_note(location(found.storage)):
+        print(note)
+    problem = sync_study(found)
     if problem:
         raise ConfigError(f"MLflow did not take everything: {problem}; start its server or set MLFLOW_TRACKING_URI")
     return 0
 
 
-def compare(studies: Positional[tuple[str, ...]], storage: Path = Path("runs"), out: Path | None = None) -> int:
+def compare(studies: Positional[tuple[str, ...]], storage: str = "runs", out: str | None = None) -> int:
     """Write a page that shows two or more studies side by side, with the difference per shared cell.
 
     Args:
         studies: Names of studies in the storage, or their folders; the first is the reference.
-        storage: Folder that keeps the studies.
+        storage: Folder, s3:// or gs:// that keeps the studies.
         out: The page. None: compare-A-B.html in the storage.
     """
     from dashboards.compare import write_comparison
     from recscale.study.study import find_study
 
-    folders = [find_study(study, storage) for study in studies]
+    place = location(storage)
+    folders = [find_study(study, place) for study in studies]
     name = "-".join(["compare", *(folder.name for folder in folders)])
-    print(write_comparison(folders, out or storage / f"{name}.html"))
+    print(write_comparison(folders, location(out) if out else place / f"{name}.html"))
     return 0
 
 
-def index(storage: Positional[Path] = Path("runs")) -> int:
+def index(storage: Positional[str] = "runs") -> int:
     """Write a page that lists all studies of a storage, newest first.
 
     Args:
-        storage: Folder that keeps the studies.
+        storage: Folder, s3:// or gs:// that keeps the studies.
     """
     from dashboards.index import write_index
     from recscale.study.catalog import write_catalog
 
-    write_catalog(storage)
-    print(write_index(storage))
+    place = location(storage)
+    write_catalog(place)
+    print(write_index(place))
     return 0
 
 
-def serve(storage: Positional[Path] = Path("runs"), port: int = 8787) -> int:
+def serve(storage: Positional[str] = "runs", port: int = 8787) -> int:
     """Serve the pages of a storage on 127.0.0.1, refreshed as trials finish, until Ctrl-C.
 
     Args:
-        storage: Folder that keeps the studies.
+        storage: Folder, s3:// or gs:// that keeps the studies.
         port: Port on 127.0.0.1; 0 takes a free one.
     """
     from dashboards.index import index_html, load_entries
@@ -240,7 +252,7 @@ def serve(storage: Positional[Path] = Path("runs"), port: int = 8787) -> int:
         pages.write_index_table()
         return index_html(pages.storage.name, load_entries(pages.storage), link="study/{name}/")
 
-    serve_pages(Pages(storage, write_page), shown, port)
+    serve_pages(Pages(location(storage), write_page), shown, port)
     return 0
 
 
@@ -288,7 +300,7 @@ def fit(
 def seeds_needed(
     study: Positional[str],
     effect: float,
-    storage: Path = Path("runs"),
+    storage: str = "runs",
     metric: str = "test_auc",
     power: float = 0.8,
     alpha: float = 0.05,
@@ -296,9 +308,9 @@ def seeds_needed(
     """Say how many seeds per arm an effect needs to be seen, by the noise between a study's own seeds.
 
     Args:
-        study: Name of a study in the storage, or its folder.
+        study: Name of a study in the storage, or its folder or URI.
         effect: Difference of two arms to be seen, for instance 2e-4.
-        storage: Folder that keeps the studies.
+        storage: Folder, s3:// or gs:// that keeps the studies.
         metric: test_auc | test_log_loss | test_normalized_entropy.
         power: Probability of seeing it.
         alpha: Two-sided level of the test.
@@ -306,7 +318,7 @@ def seeds_needed(
     from recscale.study.seeds import plan_seeds
     from recscale.study.study import find_study, read_study
 
-    print(plan_seeds(read_study(find_study(study, storage)), metric, effect, power=power, alpha=alpha))
+    print(plan_seeds(read_study(find_study(study, location(storage))), metric, effect, power=power, alpha=alpha))
     return 0
 
 
@@ -362,22 +374,24 @@ NESTED = {"prepare": prepare, "reproduce": reproduce}
 """Commands of commands."""
 
 
-def _prepare(source: Source, dest: Path, options: PrepareOptions, drop_duplicates: bool) -> int:
+def _prepare(source: Source, dest: str, options: PrepareOptions, drop_duplicates: bool) -> int:
     from recscale.data.prepare import prepare as prepare_dataset
 
     chosen = replace(options, duplicates=Duplicates.DROP) if drop_duplicates else options
-    return _say(dest, prepare_dataset(source, dest, chosen))
+    with published(dest) as folder:
+        manifest = prepare_dataset(source, folder, chosen)
+    return _say(dest, manifest)
 
 
-def _source_and_dest(source: Any, paths: tuple[Path, ...]) -> tuple[Source, Path]:
+def _source_and_dest(source: Any, paths: tuple[str, ...]) -> tuple[Source, str]:
     if len(paths) == 2:
-        return replace(source, src=paths[0]), paths[1]
+        return replace(source, src=Path(paths[0])), paths[1]
     if len(paths) == 1:
         return source, paths[0]
     raise ConfigError(f"got {len(paths)} paths, expected SRC DEST, or DEST alone with --train, --valid and --test")
 
 
-def _say(dest: Path, manifest: Manifest) -> int:
+def _say(dest: str, manifest: Manifest) -> int:
     rows = ", ".join(f"{split.name} {split.rows:,}" for split in manifest.splits)
     ids = sum(manifest.vocabulary_sizes)
     print(f"{dest}: {rows} rows, {len(manifest.fields)} fields, {ids:,} ids, {manifest.source.rejected_rows} rejected")

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from recscale.cluster.environment import STORE, for_workers
+
 PROBE = """
 import json, os, sys
 import recscale.cluster
@@ -53,3 +55,16 @@ def test_what_the_user_set_stays() -> None:
     environment = prepared(**settings)
     assert environment.items() >= settings.items()
     assert "RAY_AUTH_TOKEN" not in environment
+
+
+def test_the_way_to_a_store_goes_with_the_job_where_a_store_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in STORE:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ours")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://store:9000")
+    found = {"AWS_ACCESS_KEY_ID": "ours", "AWS_ENDPOINT_URL": "http://store:9000"}
+    assert not found.keys() & for_workers(("/data", "/runs")).keys()
+    assert for_workers(("/data", "s3://bucket/runs")).items() >= found.items()
+    job = {"runtime_env": {"env_vars": {"AWS_ACCESS_KEY_ID": "the job's"}}}
+    monkeypatch.setenv("RAY_JOB_CONFIG_JSON_ENV_VAR", json.dumps(job))
+    assert found.keys() & for_workers(("s3://bucket/data",)).keys() == {"AWS_ENDPOINT_URL"}

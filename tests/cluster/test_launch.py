@@ -20,7 +20,7 @@ def test_a_share_that_fits_nowhere_is_refused_where_trials_are_to_run_and_only_t
 ) -> None:
     model = ModelSpec("dnn", base_dim=4, hidden_sizes=(8, 8))
     resolved = ResolvedGrid((TrialSpec(small_dataset.manifest.fingerprint, model, TrainSpec(), seed=0),), ())
-    options = LaunchOptions(storage=tmp_path, gpus_per_trial=1)
+    options = LaunchOptions(storage=str(tmp_path), gpus_per_trial=1)
     plan, share = plan_trials(resolved, small_dataset, options, NO_GPU, todo=0)
     assert (len(plan.trials), share.gpus) == (1, 1)
     with pytest.raises(ConfigError, match="GPU"):

@@ -104,7 +104,7 @@ def test_flattening_in_closed_form_is_autograd_through_an_svd() -> None:
     expected = _by_svd(table)
     expected.backward()
     found = spectrum_flattening(table_grams(table.detach(), SIZES), RANKS)
-    parts = zip(table.detach().split(SIZES), found.factor_NKK, strict=True)
+    parts = zip(table.detach().split(SIZES), found.factor_TKK, strict=True)
     assert found.value.item() == pytest.approx(expected.item(), rel=1e-9)
     torch.testing.assert_close(torch.cat([part @ factor for part, factor in parts]), table.grad, rtol=1e-6, atol=1e-9)
 
@@ -112,7 +112,7 @@ def test_flattening_in_closed_form_is_autograd_through_an_svd() -> None:
 def test_a_flat_table_and_a_table_of_zeros_are_not_pushed() -> None:
     flat, _ = torch.linalg.qr(_random(20, 6))
     found = spectrum_flattening(table_grams(torch.cat((flat, torch.zeros_like(flat))), (20, 20)), torch.tensor([6, 6]))
-    assert found.factor_NKK.abs().max().item() < 1e-12
+    assert found.factor_TKK.abs().max().item() < 1e-12
     assert found.value.item() == pytest.approx(0, abs=1e-12)
 
 
@@ -129,7 +129,7 @@ def test_grams_of_large_tables_are_summed_over_chunks() -> None:
 def test_a_direction_of_a_hundredth_is_pushed_as_in_float64_though_the_table_is_float32() -> None:
     exact = _random(20_000, 6) * torch.tensor([1, 0.5, 0.1, 2, 0.02, 0.3], dtype=torch.float64)
     pushes = [
-        table @ spectrum_flattening(table_grams(table, (20_000,)), torch.tensor([6])).factor_NKK[0].to(table.dtype)
+        table @ spectrum_flattening(table_grams(table, (20_000,)), torch.tensor([6])).factor_TKK[0].to(table.dtype)
         for table in (exact, exact.float())
     ]
     torch.testing.assert_close(pushes[1].double(), pushes[0], rtol=0, atol=2e-3 * pushes[0].abs().max().item())

@@ -235,11 +235,6 @@ def test_a_dataset_is_named_by_absolute_path_and_fingerprint(written: Path, monk
     assert (ref.path, ref.fingerprint) == (str(written), read_manifest(written).fingerprint)
 
 
-def test_a_uri_is_refused_with_what_to_do() -> None:
-    with pytest.raises(DataError, match=r"s3://bucket/criteo is a URI.*copy it to a folder"):
-        Dataset.open("s3://bucket/criteo")
-
-
 def test_a_whole_dataset_verifies(dataset: Dataset) -> None:
     dataset.verify()
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from recscale.storage.location import location
 from recscale.study.grid import Grid, resolve
 from recscale.study.ledger import SAMPLES_SCHEMA, Ending, Ledger, Sample, tuned_settings, write_samples
 from recscale.study.search import SearchCell, SearchOptions
 from recscale.study.search_text import winners_text
-from recscale.study.tuned import SearchPoint, untuned_point
+from recscale.study.tuned import SearchPoint, read_tuned, untuned_point, write_tuned
 
 POINTS = [SearchPoint(1e-3 * (2 + place), 1e-6, 0.2) for place in range(6)]
 
@@ -30,6 +31,22 @@ def _end(ledger: Ledger, point: SearchPoint, ending: Ending, auc: float | None, 
 def _larger(ledger: Ledger, samples: int) -> Ledger:
     cell = ledger.cell
     return Ledger(ledger.folder.parent.parent, replace(cell, options=replace(cell.options, samples=samples)))
+
+
+def test_a_ledger_in_a_store_says_what_one_on_a_disk_says(ledger: Ledger, bucket: str) -> None:
+    remote = Ledger(location(f"{bucket}/runs/tune"), ledger.cell)
+    endings = (Ending.FINISHED, Ending.STOPPED, Ending.DIVERGED, Ending.FAILED)
+    for each in (ledger, remote):
+        for place, ending in enumerate(endings):
+            _end(each, POINTS[place], ending, None if ending is Ending.DIVERGED else 0.7 + place / 100)
+    assert remote.samples() == ledger.samples()
+    assert remote.pending() == ledger.pending()
+    assert remote.missing() == ledger.missing() == (3, 4, 5)
+    assert tuned_settings([remote]) == tuned_settings([ledger])
+    written = [write_samples(each.folder.parent.parent, [each]) for each in (ledger, remote)]
+    assert written[0].read_bytes() == written[1].read_bytes()
+    tuned = write_tuned(location(f"{bucket}/runs/tune"), tuned_settings([remote]))
+    assert read_tuned(tuned, remote.cell.spec.dataset_fingerprint) == tuned_settings([ledger])
 
 
 def test_a_new_search_starts_with_the_untuned_settings(ledger: Ledger) -> None:

@@ -70,6 +70,7 @@ CASES = (
     Case(BASE, ORTHOGONAL),
     Case(BASE, ALIGNED, SLICED),
     Case(replace(BASE, num_sets=1), FLATTENED, (Parallel.DATA,)),
+    Case(replace(BASE, num_sets=1), replace(FLATTENED, table_optimizer=TableOptimizer.ADAM), (Parallel.DATA,)),
     Case(replace(BASE, sharing=Sharing.SHARED_INTERACTION, combination=Combination.MEAN_LOGITS), TRAIN, SLICED),
 )
 

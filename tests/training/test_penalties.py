@@ -150,7 +150,7 @@ def test_flattening_adds_its_gradient_once_per_touched_row(layout: GradientLayou
     torch.manual_seed(0)
     model = MultiEmbeddingModel(replace(SINGLE, base_dim=2), (5, 3, 9), layout)
     ids = torch.tensor([[0, 2, 7], [4, 2, 7], [4, 1, 0]])
-    penalty = SpectrumFlatteningPenalty(0.5, model.tables)
+    penalty = SpectrumFlatteningPenalty(0.5, model)
     emb = model.tables(ids)
     penalty(model, emb, step=0)
     model.score(emb).sum().backward()
@@ -161,9 +161,48 @@ def test_flattening_adds_its_gradient_once_per_touched_row(layout: GradientLayou
     field = [0] * 5 + [1] * 3 + [2] * 9
     expected = torch.zeros_like(before)
     for row in touched:
-        expected[row] = 0.5 * model.tables.weight[row].detach() @ penalty.factor_NKK[field[row]]
+        expected[row] = 0.5 * model.tables.weight[row].detach() @ penalty.factor_TKK[field[row]]
     assert after.is_sparse is (layout is GradientLayout.SPARSE)
     torch.testing.assert_close(after.to_dense() - before, expected, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", ["dcnv2", "ffm"])
+def test_gram_matrices_follow_the_rows_that_training_moves(family: str, small_dataset: Dataset) -> None:
+    model = replace(SINGLE, family=family)
+    run = _trained_run(_spec(small_dataset, Penalty.SPECTRUM_FLATTENING, model, penalty_weight=1.0), small_dataset)
+    weight, sizes = run.model.tables.weight.detach().double(), small_dataset.manifest.vocabulary_sizes
+    vectors = [field.view(len(field), -1, model.embed_dim).unbind(1) for field in weight.split(list(sizes))]
+    expected = torch.stack([vector.T @ vector for field in vectors for vector in field])
+    torch.testing.assert_close(run.penalty.gram_TKK, expected, rtol=1e-5, atol=1e-6 * expected.max().item())
+
+
+def test_flattening_of_several_vectors_per_id_is_about_each_of_them() -> None:
+    torch.manual_seed(0)
+    model = MultiEmbeddingModel(replace(SINGLE, family="ffm", base_dim=1), (9, 30, 20), GradientLayout.DENSE)
+    penalty = SpectrumFlatteningPenalty(1.0, model)
+    spectra = [
+        torch.linalg.svdvals(vector)
+        for field in model.tables.weight.split((9, 30, 20))
+        for vector in field.view(len(field), 2, 2).unbind(1)
+    ]
+    expected = torch.stack([(s / s.mean()).var(correction=0) for s in spectra]).mean()
+    (gradient,) = torch.autograd.grad(expected, model.tables.weight)
+    assert penalty(model, model.tables(torch.zeros(1, 3, dtype=torch.long)), step=0).item() == pytest.approx(
+        expected.item(), rel=1e-4
+    )
+    model.tables.weight.grad = torch.zeros_like(gradient)
+    penalty.add_table_gradient(model.tables)
+    torch.testing.assert_close(model.tables.weight.grad, gradient, rtol=1e-3, atol=1e-6)
+
+
+def test_similarity_of_several_vectors_per_id_is_about_each_of_them(small_dataset: Dataset) -> None:
+    spec = _spec(small_dataset, Penalty.SUBSPACE_SIMILARITY, replace(MULTI, family="ffm"), penalty_weight=1.0)
+    run = TrainingRun(spec, small_dataset, CPU)
+    emb = run.model.tables(next(iter(run.splits["valid"].in_order(512))).ids_BN).detach()
+    vectors = emb.shape[2] - 1
+    apart = [part for field in emb.unbind(2) for part in field.chunk(vectors, dim=2)]
+    expected = torch.stack([subspace_similarity(part.unsqueeze(2)) for part in apart]).mean()
+    torch.testing.assert_close(run.penalty(run.model, emb, 0), expected)
 
 
 SHARED_TABLES = replace(MULTI, sharing=Sharing.SHARED_TABLES)
@@ -179,6 +218,7 @@ SHARED_TABLES = replace(MULTI, sharing=Sharing.SHARED_TABLES)
         ),
         (replace(MULTI, family="nfwfm"), Penalty.ORTHOGONALITY, r"no cross_blocks\(\)"),
         (replace(MULTI, family="dnn"), Penalty.PATTERN_ALIGNMENT, r"no patterns\(\)"),
+        (replace(SINGLE, family="ffm"), Penalty.ORTHOGONALITY, r"trains no cross_blocks\(\)"),
         (SINGLE, Penalty.PATTERN_ALIGNMENT, "one interaction"),
         (replace(MULTI, sharing=Sharing.SHARED_INTERACTION), Penalty.PATTERN_ALIGNMENT, "one interaction"),
         (SINGLE, Penalty.SUBSPACE_SIMILARITY, "one set of tables"),

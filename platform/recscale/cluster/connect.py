@@ -6,7 +6,7 @@ import signal
 import site
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -29,18 +29,18 @@ QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
 
 
 @contextmanager
-def connect(num_cpus: int | None = None) -> Iterator[ClusterInfo]:
+def connect(num_cpus: int | None = None, places: Sequence[str] = ()) -> Iterator[ClusterInfo]:
     """The cluster for the time of the block; what this call started or joined is left at its end, nothing else.
 
-    A process that is connected already stays so. `num_cpus` limits a cluster of our own; ConfigError where there is
-    another to join, or none to be reached.
+    A process that is connected already stays so. `num_cpus` limits a cluster of our own; `places` are the
+    paths and URIs that its workers use. ConfigError where there is another to join, or none to be reached.
     """
     if ray.is_initialized():
         yield _describe(started_here=False, dashboard="")
         return
     address = named_cluster()
     with _own_sigterm():
-        dashboard = _join(address, num_cpus) if address else _start(num_cpus)
+        dashboard = _join(address, num_cpus, places) if address else _start(num_cpus)
     try:
         yield _describe(started_here=address is None, dashboard=dashboard)
     finally:
@@ -72,7 +72,7 @@ def _start(num_cpus: int | None) -> str:
         )
 
 
-def _join(address: str, num_cpus: int | None) -> str:
+def _join(address: str, num_cpus: int | None, places: Sequence[str]) -> str:
     if num_cpus is not None:
         raise ConfigError(
             f"num_cpus is {num_cpus}, but RAY_ADDRESS={address} names a cluster that has its own; drop one of them"
@@ -84,7 +84,7 @@ def _join(address: str, num_cpus: int | None) -> str:
         )
     _reach(address)
     try:
-        sent = {"py_modules": [str(_package_folder())], "env_vars": for_workers()}
+        sent = {"py_modules": [str(_package_folder())], "env_vars": for_workers(places)}
         return _dashboard_of(ray.init(runtime_env=sent, **QUIET))
     except (ConnectionError, RuntimeError, AuthenticationError) as error:
         raise _unreachable(address, error) from error

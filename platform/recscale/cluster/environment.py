@@ -1,8 +1,12 @@
 """Ray's environment, decided in one place; this module runs before Ray is imported and imports nothing of it."""
 
+import json
 import os
 import secrets
 import sys
+from collections.abc import Sequence
+
+from recscale.storage.filesystems import is_uri
 
 EVERY_CLUSTER = {
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
@@ -32,6 +36,19 @@ WORKERS = {
 awake for microseconds, not milliseconds, so that a kernel's threads find a free core. Read when a process starts.
 """
 
+STORE = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_REGION",
+    "AWS_DEFAULT_REGION",
+    "AWS_ENDPOINT_URL",
+    "AWS_ENDPOINT_URL_S3",
+    "AWS_MAX_ATTEMPTS",
+    "RECSCALE_CACHE",
+)
+"""Variables that say how an object store is reached, and where datasets from one are kept."""
+
 
 def prepare_environment() -> None:
     """Sets what recscale needs of Ray; whatever the user has set stays.
@@ -51,9 +68,22 @@ def prepare_environment() -> None:
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 
 
-def for_workers() -> dict[str, str]:
-    """What a joined cluster's workers are given, but for what is set here already: a job's own settings come first."""
-    return {name: value for name, value in WORKERS.items() if name not in os.environ}
+def for_workers(places: Sequence[str] = ()) -> dict[str, str]:
+    """What a joined cluster's workers are given, but for what a job has set already, which Ray refuses to hear twice.
+
+    Where they read or write at a URI, this process's way to the store goes with the job: visible to whoever may look at
+    the cluster's jobs, so that a cluster whose machines have access of their own is better off without these variables.
+    """
+    given = {name: value for name, value in WORKERS.items() if name not in os.environ}
+    if any(is_uri(place) for place in places):
+        given |= {name: os.environ[name] for name in STORE if name in os.environ}
+    return {name: value for name, value in given.items() if name not in _job_variables()}
+
+
+def _job_variables() -> set[str]:
+    """Variables that the job of this process, where it is one, gives to all its processes."""
+    job = json.loads(os.environ.get("RAY_JOB_CONFIG_JSON_ENV_VAR", "{}"))
+    return {*((job.get("runtime_env") or {}).get("env_vars") or {})}
 
 
 def named_cluster() -> str | None:

@@ -16,6 +16,7 @@ from recscale.cluster.shares import ClusterInfo, Executor, check_shares, slots
 from recscale.cluster.train import TrainLauncher
 from recscale.cluster.worker import train_trial
 from recscale.errors import ConfigError
+from recscale.storage.filesystems import is_uri
 
 
 class Launcher(Protocol):
@@ -71,7 +72,7 @@ def _check(jobs: Sequence[TrialJob], executor: Executor, info: ClusterInfo) -> N
             raise ConfigError(f"a trial's share is {share}, but executor pool runs one worker per trial; use train")
     for job in jobs:
         for path in (job.dataset_path, job.storage):
-            if not Path(path).is_absolute():
+            if not is_uri(path) and not Path(path).is_absolute():
                 raise ConfigError(f"got the path {path!r}, expected an absolute one: workers run in other folders")
 
 

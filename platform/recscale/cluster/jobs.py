@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from recscale.cluster.shares import Share
 from recscale.records import TrialSpec
+from recscale.storage.location import Location, location
 from recscale.training.checkpoints import Checkpoints
 
 
@@ -18,9 +18,9 @@ class TrialJob:
     spec: TrialSpec
     """The trial."""
     dataset_path: str
-    """The dataset's folder, absolute, the same on every machine."""
+    """The dataset's folder, absolute, or its URI; the same on every machine."""
     storage: str
-    """The storage folder, absolute, the same on every machine."""
+    """The storage folder, absolute, or its URI; the same on every machine."""
     share: Share
     """What it holds while it runs."""
 
@@ -30,9 +30,9 @@ class TrialJob:
         return self.spec.trial_id
 
     @property
-    def ray_folder(self) -> Path:
+    def ray_folder(self) -> Location:
         """Where Ray Train keeps this trial's run; a later run of the same trial resumes from it."""
-        return Path(self.storage) / "ray" / self.trial_id
+        return location(self.storage) / "ray" / self.trial_id
 
 
 class EventKind(StrEnum):

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from types import MappingProxyType
 
 import torch
@@ -24,6 +23,7 @@ from recscale.data.reader import Dataset
 from recscale.errors import ConfigError
 from recscale.models.accounting import ModelCost
 from recscale.records import Parallel, StudySpec, TrialSpec
+from recscale.storage.location import Location, check_storage, location
 from recscale.study.grid import Grid, ResolvedGrid, resolve_all
 from recscale.study.plan import Plan, TeamShape, make_plan, measure_machine
 from recscale.study.plan_text import plan_text
@@ -32,9 +32,9 @@ from recscale.study.provenance import gather_provenance
 from recscale.study.results import write_results
 from recscale.study.store import TrialStatus, TrialStore
 from recscale.study.study import check_name, known_costs, study_from_plan, write_study
-from recscale.study.tracking import Mirror
+from recscale.study.tracking import Mirror, tracking_note
 
-Report = Callable[[Path], Path]
+Report = Callable[[Location], Location]
 """Draws the report of a study's folder and returns its path."""
 
 
@@ -42,8 +42,8 @@ Report = Callable[[Path], Path]
 class LaunchOptions:
     """Where and how a study runs."""
 
-    storage: Path = Path("runs")
-    """Folder that keeps all trials, studies and the MLflow store; every machine of the cluster must see it."""
+    storage: str = "runs"
+    """Folder, s3://BUCKET/PATH or gs://BUCKET/PATH that keeps all trials and studies; every machine must see it."""
     plan: bool = False
     """Print every trial with its size, cost and time, and launch nothing."""
     executor: Executor | None = None
@@ -74,11 +74,12 @@ def launch(
     `recipe` is the name by which `recscale report` finds the page again; the study is the union of its grids.
     """
     check_name(name)
-    storage = options.storage.absolute()
+    storage = location(options.storage)
+    check_storage(storage)
     resolved = resolve_all(grids, dataset.manifest.fingerprint)
 
     todo = unfinished(resolved, storage)
-    with cluster_of(options, todo) as info:
+    with cluster_of(options, dataset, todo) as info:
         known = {} if todo else known_costs(storage / name)
         plan, share = plan_trials(resolved, dataset, options, info, todo, known)
         print(plan_text(plan, str(share)), flush=True)
@@ -87,6 +88,8 @@ def launch(
         trials = tuple(trial.spec for trial in plan.trials)
         spec = StudySpec(name, recipe, dataset.ref(), trials, resolved.groups)
         mirror = Mirror(storage, spec)
+        if note := tracking_note(storage):
+            print(note, flush=True)
         places = {"mlflow_address": mirror.address, "ray_dashboard": info.dashboard}
         study = study_from_plan(spec, plan, gather_provenance(dataset, _describe(info)) | places, storage)
         write_study(study)
@@ -103,14 +106,14 @@ def launch(
     return 1 if failed else 0
 
 
-def unfinished(resolved: ResolvedGrid, storage: Path) -> int:
+def unfinished(resolved: ResolvedGrid, storage: Location) -> int:
     """Trials of the grid that have no result yet."""
-    store = TrialStore(storage)
-    return sum(store.status(spec.trial_id) is not TrialStatus.FINISHED for spec in resolved.trials)
+    standing = TrialStore(storage).statuses(spec.trial_id for spec in resolved.trials)
+    return sum(status is not TrialStatus.FINISHED for status in standing.values())
 
 
 @contextmanager
-def cluster_of(options: LaunchOptions, todo: int) -> Iterator[ClusterInfo]:
+def cluster_of(options: LaunchOptions, dataset: Dataset, todo: int) -> Iterator[ClusterInfo]:
     """The cluster for the time of the block; where nothing is to run, this machine without a Ray.
 
     A plan asks the cluster that RAY_ADDRESS names what it has.
@@ -120,7 +123,7 @@ def cluster_of(options: LaunchOptions, todo: int) -> Iterator[ClusterInfo]:
         return
     from recscale.cluster.connect import connect  # imports Ray, which takes a second
 
-    with connect() as info:
+    with connect(places=(options.storage, dataset.ref().path)) as info:
         yield info
 
 
@@ -140,7 +143,7 @@ def plan_trials(
     if todo:
         check_shares([share], info)
     machine = measure_machine(share.threads, _memory(options, share, info))
-    store = TrialStore(options.storage.absolute())
+    store = TrialStore(location(options.storage))
     team = TeamShape(share.workers, share.parallel)
     at_once = slots(share, info)
     plan = make_plan(resolved.trials, resolved.refused, dataset.manifest, store, machine, at_once, known, team)

@@ -8,6 +8,7 @@ from ray.train import RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
 from recscale.cluster.jobs import Outcome, OutcomeRef, TrialJob, Work
+from recscale.cluster.ray_storage import storage_of
 from recscale.cluster.shares import Share
 from recscale.cluster.worker import outcome_of, pool_loop
 
@@ -24,7 +25,7 @@ class TrialSlot:
             pool_loop,
             train_loop_config={"job": job, "work": work},
             scaling_config=ScalingConfig(num_workers=0),
-            run_config=RunConfig(name=job.trial_id, storage_path=str(job.ray_folder.parent)),
+            run_config=RunConfig(name=job.trial_id, **storage_of(job.ray_folder.parent)),
         )
         return outcome_of(trainer)
 

@@ -7,6 +7,7 @@ from recscale.cluster.launch import LaunchOptions, cluster_of, plan_trials
 from recscale.cluster.tuning import SampleRuns, search_cell
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError, TrialError
+from recscale.storage.location import check_storage, location
 from recscale.study.grid import Grid, ResolvedGrid, resolve
 from recscale.study.ledger import Ledger, tuned_settings, write_samples
 from recscale.study.plan import Plan
@@ -43,8 +44,10 @@ def search(name: str, dataset: Dataset, grid: Grid, options: SearchOptions, how:
     resolved = resolve(grid, dataset.manifest.fingerprint)
     specs = tuple(dict.fromkeys(replace(spec, seed=options.search_seed) for spec in resolved.trials))
     check_search(options, grid.seeds, specs)
-    folder = how.storage.absolute() / name
-    with cluster_of(how, len(specs)) as info:
+    storage = location(how.storage)
+    check_storage(storage)
+    folder = storage / name
+    with cluster_of(how, dataset, len(specs)) as info:
         plan, share = plan_trials(ResolvedGrid(specs, resolved.refused), dataset, how, info, len(specs))
         ledgers = [Ledger(folder, SearchCell(trial.spec, options)) for trial in plan.trials]
         print(search_text(ledgers, plan), flush=True)

@@ -1,7 +1,6 @@
 """`recscale reproduce table1`: the paper's Table 1 on one's own machines, ours printed beside theirs."""
 
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -10,9 +9,8 @@ from recscale.cluster.launch import LaunchOptions, Report, launch
 from recscale.curves.published import PublishedDataset
 from recscale.data.reader import Dataset
 from recscale.records import PAPER_TRAINING, ModelSettings, TrainSpec, Variant
-from recscale.study.files import write_atomic
+from recscale.storage.location import location, write_atomic
 from recscale.study.grid import SETS_FOLLOW_SCALE, Grid
-from recscale.study.store import TrialStatus
 from recscale.study.study import Study, read_study
 from recscale.study.table1 import (
     FAMILIES,
@@ -29,8 +27,8 @@ from recscale.study.table1 import (
 class Table1Options:
     """Train Table 1 of Guo et al. 2024 with its protocol; print ours beside theirs and write table1.csv."""
 
-    data: Path
-    """A dataset made by `recscale prepare criteo` or `recscale prepare avazu`."""
+    data: str
+    """A dataset made by `recscale prepare criteo` or `recscale prepare avazu`: a folder, s3:// or gs://."""
     against: PublishedDataset | None = None
     """criteo | avazu: the published table to compare with. None: that of the dataset's own format."""
     name: str | None = None
@@ -55,7 +53,7 @@ def reproduce_table1(options: Table1Options, report: Report) -> int:
     name = options.name or f"table1-{dataset.manifest.name}"
     status = launch(name, "scaling", dataset, [_grid(options)], options.launch, report)
     if not options.launch.plan:
-        _print(read_study(options.launch.storage.absolute() / name), against, dataset.manifest.name)
+        _print(read_study(location(options.launch.storage) / name), against, dataset.manifest.name)
     return status
 
 
@@ -75,12 +73,7 @@ def _grid(options: Table1Options) -> Grid:
 
 def _print(study: Study, against: PublishedDataset, dataset: str) -> None:
     """Both tables on standard output, and table1.csv in the study's folder."""
-    store = study.store
-    finished = [
-        (spec, store.read_result(spec.trial_id))
-        for spec in study.spec.trials
-        if store.status(spec.trial_id) is TrialStatus.FINISHED
-    ]
+    finished = study.store.finished(study.spec.trials)
     cells = table1_of(study.spec.trials, finished, against)
     path = study.folder / "table1.csv"
     write_atomic(path, table1_csv(cells))

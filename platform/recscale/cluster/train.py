@@ -1,6 +1,5 @@
 """The train executor: a full Ray Train run per trial, restarted and resumed by Ray."""
 
-import shutil
 import signal
 import traceback
 
@@ -9,7 +8,9 @@ from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig,
 from ray.train.torch import TorchTrainer
 
 from recscale.cluster.jobs import Outcome, OutcomeRef, TrialJob, Work
+from recscale.cluster.ray_storage import storage_of
 from recscale.cluster.worker import outcome_of, train_loop
+from recscale.storage.location import remove_tree
 
 
 def fit_trial(job: TrialJob, work: Work, max_retries: int) -> Outcome:
@@ -22,7 +23,7 @@ def fit_trial(job: TrialJob, work: Work, max_retries: int) -> Outcome:
         ),
         run_config=RunConfig(  # type: ignore[call-arg]  # mypy sees Ray Train's first version
             name=job.trial_id,
-            storage_path=str(job.ray_folder.parent),
+            **storage_of(job.ray_folder.parent),
             checkpoint_config=CheckpointConfig(num_to_keep=1),
             failure_config=FailureConfig(max_failures=max_retries),
             logging_config=LoggingConfig(log_level="ERROR"),
@@ -61,7 +62,7 @@ class TrainLauncher:
         """Removes what Ray kept of a finished run; a failed one keeps its checkpoint for the next attempt."""
         self._running.discard(ref)
         if outcome.error is None:
-            shutil.rmtree(job.ray_folder, ignore_errors=True)
+            remove_tree(job.ray_folder)
 
     def bury(self, ref: OutcomeRef) -> None:
         """Forgets the driver; Ray ends the run of a dead driver."""

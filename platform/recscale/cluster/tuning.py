@@ -1,6 +1,5 @@
 """One cell's settings searched by Ray Tune: Optuna proposes, ASHA stops early, the ledger remembers."""
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +12,17 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 
+from recscale.cluster.ray_storage import storage_of
 from recscale.cluster.shares import Share
 from recscale.data.reader import Dataset
 from recscale.errors import TrialError
 from recscale.records import Evaluation, TrainSpec, TrialSpec, from_json
+from recscale.storage.location import location, remove_tree
 from recscale.study.ledger import Ending, Ledger, Sample
 from recscale.study.progress import Progress
 from recscale.study.search import LOGARITHMIC, SearchOptions
 from recscale.study.tuned import SearchPoint
-from recscale.training.checkpoints import FolderCheckpoints
+from recscale.training.checkpoints import Checkpoints, checkpoints_in
 from recscale.training.loop import train
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # each cell is a study to Optuna; that is no news to a user
@@ -48,9 +49,9 @@ class SampleJob:
     first: SearchPoint
     """Value of every setting that is not searched."""
     dataset_path: str
-    """The dataset's folder, absolute, the same on every machine."""
+    """The dataset's folder, absolute, or its URI; the same on every machine."""
     folder: str
-    """Where running samples keep their checkpoints, absolute, the same on every machine."""
+    """Where running samples keep their checkpoints: absolute or a URI, the same on every machine."""
     share: Share
     """What a sample holds while it runs."""
 
@@ -67,7 +68,7 @@ def train_sample(values: dict[str, float], job: SampleJob) -> None:
     """
     torch.set_num_threads(job.share.threads)
     spec = job.spec_of(values)
-    checkpoints = FolderCheckpoints(Path(job.folder) / spec.trial_id)
+    checkpoints = checkpoints_in(location(job.folder) / spec.trial_id)
     looks, most = _looks_before(checkpoints), most_evaluations(spec.train)
 
     def report(look: Evaluation) -> None:
@@ -91,7 +92,7 @@ def most_evaluations(train: TrainSpec) -> int:
     return train.max_epochs * train.evaluations_per_epoch
 
 
-def _looks_before(checkpoints: FolderCheckpoints) -> list[Evaluation]:
+def _looks_before(checkpoints: Checkpoints) -> list[Evaluation]:
     """Evaluations of the attempt that was cut off, the initialised model's left out."""
     state = checkpoints.load()
     if state is None:
@@ -115,7 +116,7 @@ class SampleRuns:
     """How samples are run, those of all cells alike."""
 
     dataset_path: str
-    """The dataset's folder, absolute, the same on every machine."""
+    """The dataset's folder, absolute, or its URI; the same on every machine."""
     share: Share
     """What each sample holds."""
     slots: int
@@ -193,7 +194,7 @@ def search_cell(ledger: Ledger, runs: SampleRuns, progress: Progress) -> None:
         ),
         run_config=tune.RunConfig(
             name=TUNE_FOLDER,
-            storage_path=str(ledger.folder),
+            **storage_of(ledger.folder),
             callbacks=[Recorder(ledger, progress)],
             failure_config=tune.FailureConfig(max_failures=runs.max_retries),
             verbose=0,
@@ -202,7 +203,7 @@ def search_cell(ledger: Ledger, runs: SampleRuns, progress: Progress) -> None:
     try:
         tuner.fit()
     finally:
-        shutil.rmtree(ledger.folder / TUNE_FOLDER, ignore_errors=True)
+        remove_tree(ledger.folder / TUNE_FOLDER)
 
 
 def _searcher(ledger: Ledger) -> OptunaSearch:

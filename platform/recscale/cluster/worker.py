@@ -12,9 +12,10 @@ from ray.train.torch import TorchTrainer, get_device
 
 from recscale.cluster.jobs import Outcome, TrialJob, Work
 from recscale.cluster.shares import Share
+from recscale.storage.location import location
 from recscale.study.store import TrialStore
 from recscale.study.trial import run_trial
-from recscale.training.checkpoints import Checkpoints, FolderCheckpoints, State
+from recscale.training.checkpoints import Checkpoints, FolderCheckpoints, State, checkpoints_in
 from recscale.training.parallel import ONE, Strategy, strategy_of
 
 
@@ -59,8 +60,8 @@ def worker_device(share: Share) -> torch.device:
 def pool_loop(config: dict[str, Any]) -> Any:
     """One trial in a pooled process, in Ray Train's local mode: the trial's folder keeps the checkpoint."""
     job: TrialJob = config["job"]
-    folder = TrialStore(Path(job.storage)).checkpoint_folder(job.trial_id)
-    return _attempt(config["work"], job, FolderCheckpoints(folder))
+    folder = TrialStore(location(job.storage)).checkpoint_folder(job.trial_id)
+    return _attempt(config["work"], job, checkpoints_in(folder))
 
 
 def train_loop(config: dict[str, Any]) -> Any:

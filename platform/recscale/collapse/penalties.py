@@ -1,7 +1,8 @@
 """Penalties that ablations add to the training loss, as functions of tensors (Guo et al. 2024, Evidence III, analysis).
 
 Legend: M embedding sets, B batch, N fields, K columns of a set's table, J columns of what a field shows to another,
-D rows of a field's table, R = min(D, K) its singular values, P = M*K.
+D rows of a field's table, R = min(D, K) its singular values, P = M*K, T tables (one per field; more where an id has
+several vectors, each a table of its own).
 """
 
 from collections.abc import Sequence
@@ -102,38 +103,44 @@ class Flattening:
 
     value: Tensor
     """mean_i Var_k(s_k / mean s), k over the R_i singular values of field i, the variance with 1 / R_i."""
-    factor_NKK: Tensor  # noqa: N815
+    factor_TKK: Tensor  # noqa: N815
     """G_i, so that the gradient with respect to table E_i is E_i G_i."""
 
 
-def spectrum_flattening(gram_NKK: Tensor, rank_N: Tensor) -> Flattening:
+def spectrum_flattening(gram_TKK: Tensor, rank_T: Tensor) -> Flattening:
     """Spectrum flattening from the tables' float64 Gram matrices E_i^T E_i = V S^2 V^T and R_i = min(D_i, K).
 
     f_i = Var_k(s_k / mean s) = R S2 / S1^2 - 1 with S1 = sum s, S2 = sum s^2, so df_i/ds_k = 2 R / S1^2 (s_k - S2 / S1)
     and, since ds_k/dE = u_k v_k^T = E v_k v_k^T / s_k: G_i = V diag(2 R / S1^2 (1 - S2 / (S1 s_k))) V^T / N.
     A table of zeros has no direction to push: its G_i is 0. Of Gram matrices that are not finite the value is NaN.
     """
-    fields, dim, _ = gram_NKK.shape
-    energy_NK, right_NKK = torch.linalg.eigh(gram_NKK.nan_to_num(0, 0, 0))
-    counted_NK = torch.arange(dim, 0, -1, device=rank_N.device) <= rank_N[:, None]
-    s_NK = torch.where(counted_NK, energy_NK, 0.0).clamp(min=0).sqrt()
-    s1_N1, s2_N1 = s_NK.sum(1, keepdim=True), s_NK.square().sum(1, keepdim=True)
-    s1_N1 = torch.where(s1_N1 > 0, s1_N1, torch.inf)
-    floor_N1 = SMALLEST_SINGULAR_VALUE * s_NK[:, -1:] + torch.finfo(s_NK.dtype).tiny
-    slope_NK = 2 * rank_N[:, None] / s1_N1**2 * (1 - s2_N1 / s1_N1 / s_NK.maximum(floor_N1))
-    weighted_NKK = right_NKK * torch.where(counted_NK, slope_NK, 0.0)[:, None] / fields
-    value_N = (rank_N * (s2_N1 / s1_N1**2)[:, 0] - 1).clamp(min=0)
-    return Flattening(value_N.mean() + 0 * gram_NKK.sum(), weighted_NKK @ right_NKK.mT)
+    tables, dim, _ = gram_TKK.shape
+    energy_TK, right_TKK = torch.linalg.eigh(gram_TKK.nan_to_num(0, 0, 0))
+    counted_TK = torch.arange(dim, 0, -1, device=rank_T.device) <= rank_T[:, None]
+    s_TK = torch.where(counted_TK, energy_TK, 0.0).clamp(min=0).sqrt()
+    s1_T1, s2_T1 = s_TK.sum(1, keepdim=True), s_TK.square().sum(1, keepdim=True)
+    s1_T1 = torch.where(s1_T1 > 0, s1_T1, torch.inf)
+    floor_T1 = SMALLEST_SINGULAR_VALUE * s_TK[:, -1:] + torch.finfo(s_TK.dtype).tiny
+    slope_TK = 2 * rank_T[:, None] / s1_T1**2 * (1 - s2_T1 / s1_T1 / s_TK.maximum(floor_T1))
+    weighted_TKK = right_TKK * torch.where(counted_TK, slope_TK, 0.0)[:, None] / tables
+    value_T = (rank_T * (s2_T1 / s1_T1**2)[:, 0] - 1).clamp(min=0)
+    return Flattening(value_T.mean() + 0 * gram_TKK.sum(), weighted_TKK @ right_TKK.mT)
 
 
-def table_grams(weight_VK: Tensor, vocabulary_sizes: Sequence[int]) -> Tensor:
-    """Gram matrices gram_NKK of every field's rows, in float64."""
-    chunk_rows = max(1, GRAM_ENTRIES // weight_VK.shape[1])
+def table_grams(weight_VW: Tensor, vocabulary_sizes: Sequence[int], vectors_per_id: int = 1) -> Tensor:
+    """Gram matrices gram_TKK of every field's vectors, in float64; Z vectors of an id side by side, T = N*Z."""
+    chunk_rows = max(1, GRAM_ENTRIES // weight_VW.shape[1])
     grams = []
-    for table_DK in torch.split(weight_VK, list(vocabulary_sizes)):
-        chunks = map(_exact, torch.split(table_DK, chunk_rows))
-        grams.append(torch.stack([chunk_CK.mT @ chunk_CK for chunk_CK in chunks]).sum(0, dtype=torch.float64))
-    return torch.stack(grams)
+    for table_DW in torch.split(weight_VW, list(vocabulary_sizes)):
+        chunks = torch.split(table_DW.view(len(table_DW), vectors_per_id, -1), chunk_rows)
+        products = [vector_products(chunk_CZK, chunk_CZK) for chunk_CZK in chunks]
+        grams.append(torch.stack(products).sum(0, dtype=torch.float64))
+    return torch.cat(grams)
+
+
+def vector_products(left_CZK: Tensor, right_CZK: Tensor) -> Tensor:
+    """sum_c left_cz^T right_cz, [Z, K, K]."""
+    return torch.bmm(_exact(left_CZK).permute(1, 2, 0), _exact(right_CZK).transpose(0, 1))
 
 
 def _exact(values: Tensor) -> Tensor:

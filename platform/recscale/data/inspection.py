@@ -25,7 +25,7 @@ def _heading(dataset: Dataset) -> str:
     return _aligned(
         [
             ("dataset", manifest.name),
-            ("path", str(dataset.path)),
+            ("path", str(dataset.place)),
             ("fingerprint", manifest.fingerprint),
             ("source", _source(manifest)),
             ("rows read", f"{manifest.source.rows:,}"),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from recscale.errors import DataError
 from recscale.records import canonical_json, from_json, to_plain
+from recscale.storage.location import Location
 
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -130,7 +131,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     (folder / MANIFEST_NAME).write_text(json.dumps(to_plain(manifest), indent=1) + "\n")
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Location) -> Manifest:
     """Reads and checks manifest.json; DataError where it is missing, not of this format, or changed after sealing."""
     path = folder / MANIFEST_NAME
     if not path.is_file():

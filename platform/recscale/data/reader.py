@@ -15,11 +15,14 @@ import pyarrow.parquet as pq
 import torch
 
 from recscale.data.manifest import FieldInfo, Manifest, SplitInfo, read_manifest
+from recscale.data.mirror import check_remote, mirrored
 from recscale.data.order import RowOrder, Window
 from recscale.data.shards import Columns, inside, joined, one_line, open_shard
 from recscale.data.writer import file_sha256, vocabulary_path
 from recscale.errors import DataError
 from recscale.records import DatasetRef
+from recscale.storage.location import Location, location
+from recscale.storage.remote import RemotePath
 
 
 class Batch(NamedTuple):
@@ -180,7 +183,9 @@ class Dataset:
     """A prepared dataset whose shards are all there, memory-mapped."""
 
     path: Path
-    """Its folder, absolute."""
+    """Its folder on this machine, absolute."""
+    place: Location
+    """Where it was prepared to, and every machine finds it: that folder, or a URI of which the folder is a copy."""
     manifest: Manifest
     """What it holds."""
     splits: tuple[Split, ...]
@@ -189,22 +194,19 @@ class Dataset:
     @classmethod
     def open(cls, path: str | Path) -> Self:
         """Maps every shard; DataError naming the file that is missing, truncated or not what the manifest says."""
-        if "://" in str(path):
-            raise DataError(
-                f"dataset {path} is a URI; shards are memory-mapped: copy it to a folder that every node sees"
-            )
-        folder = Path(path).absolute()
+        place = location(path)
+        folder = mirrored(place) if isinstance(place, RemotePath) else Path(path).absolute()
         manifest = read_manifest(folder)
         num_fields = len(manifest.fields)
         splits = tuple(
             Split(info, tuple(open_shard(folder, shard, num_fields) for shard in info.shards))
             for info in manifest.splits
         )
-        return cls(folder, manifest, splits)
+        return cls(folder, place, manifest, splits)
 
     def ref(self) -> DatasetRef:
         """How a trial names this dataset."""
-        return DatasetRef(str(self.path), self.manifest.fingerprint)
+        return DatasetRef(str(self.place), self.manifest.fingerprint)
 
     def split(self, name: str) -> Split:
         """The split of that name; DataError where there is none."""
@@ -224,6 +226,8 @@ class Dataset:
                         f"{path} does not match its checksum in the manifest: it was changed; prepare again"
                     )
         self.counts()
+        if isinstance(self.place, RemotePath):
+            check_remote(self.place, self.manifest)
 
     def _counts(self, index: int, field: FieldInfo) -> np.ndarray:
         path = vocabulary_path(self.path, index, field.name)

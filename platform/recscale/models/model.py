@@ -29,7 +29,7 @@ class MultiEmbeddingModel(nn.Module):
         super().__init__()
         family = get_family(spec.family)
         num_fields = len(vocabulary_sizes)
-        self.spec = spec
+        self.spec, self.vectors_per_id = spec, family.vectors_per_id(num_fields)
         self.across: Across = alone
         if tables is None:
             columns = table_columns(spec, num_fields)

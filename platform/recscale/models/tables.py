@@ -46,7 +46,7 @@ class EmbeddingTables(nn.Module):
         self.vocabulary_sizes = tuple(vocabulary_sizes)
         self.num_sets = num_sets
         self.embed_dim = embed_dim
-        self.gradient_layout = gradient_layout
+        self.gradient_layout = self.lookup_layout = gradient_layout
         starts = [0, *accumulate(self.vocabulary_sizes)]
         self.weight = nn.Parameter(torch.empty(starts[-1], num_sets * embed_dim))
         self.register_buffer("offsets_N", torch.tensor(starts[:-1], dtype=torch.int64), persistent=False)
@@ -75,7 +75,7 @@ class EmbeddingTables(nn.Module):
 
     def forward(self, ids_BN: Tensor) -> Tensor:
         """Vectors emb_MBNK, contiguous, of ids that are local to their field."""
-        sparse = self.gradient_layout is GradientLayout.SPARSE
+        sparse = self.lookup_layout is GradientLayout.SPARSE
         rows_BN = ids_BN + self.offsets_N
         emb_BNW = functional.embedding(rows_BN, self.weight, sparse=sparse)
         emb_BNMK = emb_BNW.view(*rows_BN.shape, self.num_sets, self.embed_dim)

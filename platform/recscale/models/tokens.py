@@ -60,7 +60,7 @@ class TokenMatrix(nn.Module):
 
 
 def mix_tokens(x_MTBD: Tensor) -> Tensor:
-    """Cuts every token into T parts; new token h is part h of all tokens, side by side (RankMixer, sec. 3.3.1)."""
+    """Cuts every token into T parts; new token h is part h of all tokens, side by side (RankMixer)."""
     sets, tokens, rows, _ = x_MTBD.shape
     return x_MTBD.view(sets, tokens, rows, tokens, -1).transpose(1, 3).flatten(3)
 

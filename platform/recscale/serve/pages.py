@@ -3,14 +3,14 @@
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from recscale.errors import DataError
+from recscale.storage.location import Location, modified_ns
 from recscale.study.catalog import catalog_entry, write_catalog
 from recscale.study.results import write_results
 from recscale.study.study import STUDY_FILE, Study, read_study
 
-WritePage = Callable[[str, Path], Path]
+WritePage = Callable[[str, Location], Location]
 """(recipe, study folder) -> the page it wrote."""
 
 
@@ -31,7 +31,7 @@ class Standing:
 class Pages:
     """Studies of one storage by name; safe to be asked by several threads at once."""
 
-    def __init__(self, storage: Path, write_page: WritePage) -> None:
+    def __init__(self, storage: Location, write_page: WritePage) -> None:
         if not storage.is_dir():
             raise DataError(f"{storage} is no folder; expected the --storage of a study")
         self.storage = storage.resolve()
@@ -52,7 +52,7 @@ class Pages:
     def standing(self, study: Study) -> Standing:
         """What the store knows of the study now."""
         entry = catalog_entry(study.folder)
-        changed = (study.folder / STUDY_FILE).stat().st_mtime_ns
+        changed = modified_ns(study.folder / STUDY_FILE)
         return Standing(entry.finished, entry.failed, entry.missing, changed)
 
     def report(self, study: Study) -> bytes:

@@ -3,13 +3,10 @@
 import json
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
-
-import pyarrow.parquet as pq
 
 from recscale.errors import DataError
 from recscale.records import to_plain
-from recscale.study.files import write_atomic
+from recscale.storage.location import Location, for_each, read_parquet, write_atomic
 from recscale.study.store import TrialStatus
 from recscale.study.study import STUDY_FILE, Study, read_study
 
@@ -42,13 +39,14 @@ class CatalogEntry:
     """Why the study cannot be read; empty where it can."""
 
 
-def catalog(storage: Path) -> tuple[CatalogEntry, ...]:
+def catalog(storage: Location) -> tuple[CatalogEntry, ...]:
     """Every study of the storage, newest first; one that cannot be read is listed with what is wrong."""
     folders = sorted(path.parent for path in storage.glob(f"*/{STUDY_FILE}"))
-    return tuple(sorted(map(catalog_entry, folders), key=lambda entry: (entry.created, entry.name), reverse=True))
+    entries = for_each(catalog_entry, folders, storage)
+    return tuple(sorted(entries, key=lambda entry: (entry.created, entry.name), reverse=True))
 
 
-def write_catalog(storage: Path) -> Path:
+def write_catalog(storage: Location) -> Location:
     """Writes studies.json into the storage; DataError where the storage is no folder."""
     if not storage.is_dir():
         raise DataError(f"{storage} is no folder; expected the --storage of a study")
@@ -57,13 +55,13 @@ def write_catalog(storage: Path) -> Path:
     return path
 
 
-def catalog_entry(folder: Path) -> CatalogEntry:
+def catalog_entry(folder: Location) -> CatalogEntry:
     """The entry of one study, by its folder."""
     try:
         study = read_study(folder)
     except DataError as error:
         return CatalogEntry(folder.name, "", "", "", 0, 0, 0, None, None, str(error))
-    counts = Counter(study.store.status(spec.trial_id) for spec in study.spec.trials)
+    counts = Counter(study.store.statuses(spec.trial_id for spec in study.spec.trials).values())
     known = dict(study.provenance)
     family, auc = _best(study)
     return CatalogEntry(
@@ -85,7 +83,7 @@ def _best(study: Study) -> tuple[str | None, float | None]:
     path = study.folder / "trials.parquet"
     if not path.is_file():
         return None, None
-    rows = pq.read_table(path, columns=["family", "valid_auc", "test_auc"]).to_pylist()
+    rows = read_parquet(path, columns=["family", "valid_auc", "test_auc"]).to_pylist()
     finished = [row for row in rows if row["valid_auc"] is not None]
     best = max(finished, key=lambda row: row["valid_auc"], default=None)
     return (best["family"], best["test_auc"]) if best else (None, None)

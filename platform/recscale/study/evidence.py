@@ -2,21 +2,20 @@
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recscale.records import to_plain
+from recscale.storage.location import Location, write_atomic
 from recscale.study.associations import study_associations
 from recscale.study.curves import Finished
 from recscale.study.ensembles import ensembles_table
 from recscale.study.equal_budget import equal_budget_table
-from recscale.study.files import write_atomic
 from recscale.study.study import Study
 
 
-def write_evidence(study: Study, finished: Sequence[Finished]) -> tuple[Path, ...]:
+def write_evidence(study: Study, finished: Sequence[Finished]) -> tuple[Location, ...]:
     """Writes associations.json, equal_budget.parquet and ensembles.parquet into the study's folder; their paths."""
     folder, groups = study.folder, study.spec.groups
     associations = json.dumps(to_plain(study_associations(finished, groups)), indent=1, allow_nan=False)

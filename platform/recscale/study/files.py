@@ -1,33 +1,15 @@
-"""Writing files so that a reader sees the old content or the new, never a part."""
+"""JSON, Parquet and Arrow files of a study, written so that a reader sees the old content or the new, never a part."""
 
 import json
-import os
-from contextlib import suppress
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recscale.errors import DataError
+from recscale.storage.location import Location, arrow_source, write_atomic
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """Writes beside `path`, forces it to disk, then renames; DataError where the storage cannot take it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise DataError(f"cannot write {path}: {error.strerror}; free space or choose another --storage") from error
-
-
-def write_json(path: Path, plain: object) -> None:
+def write_json(path: Location, plain: object) -> None:
     """Writes what JSON knows, indented; DataError where a number is not finite or the storage cannot take it."""
     try:
         content = json.dumps(plain, indent=1, allow_nan=False).encode() + b"\n"
@@ -36,7 +18,7 @@ def write_json(path: Path, plain: object) -> None:
     write_atomic(path, content)
 
 
-def write_parquet(path: Path, table: pa.Table) -> None:
+def write_parquet(path: Location, table: pa.Table) -> None:
     """Writes a table as Parquet."""
     sink = pa.BufferOutputStream()
     pq.write_table(table, sink, compression="zstd")
@@ -51,10 +33,10 @@ def arrow_bytes(table: pa.Table) -> bytes:
     return sink.getvalue().to_pybytes()  # type: ignore[no-any-return]
 
 
-def read_arrow(path: Path) -> pa.Table:
+def read_arrow(path: Location) -> pa.Table:
     """Reads an Arrow IPC file; DataError naming it where it is missing or broken."""
     try:
-        return pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        return pa.ipc.open_file(arrow_source(path)).read_all()
     except (OSError, pa.ArrowInvalid) as error:
         raise DataError(
             f"{path} is no readable Arrow file: {error}; delete its folder to run the trial again"

@@ -1,18 +1,16 @@
 """The ledger of a search: every sample that was tried and what became of it, and what follows from them."""
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from recscale.records import from_json, to_plain
-from recscale.study.files import write_atomic
+from recscale.storage.location import Location, for_each, remove_tree, write_atomic
 from recscale.study.search import SearchCell, near_edges
 from recscale.study.tuned import TUNED_FIELDS, SearchPoint, TunedCell, TunedSettings, untuned_point
 
@@ -82,14 +80,15 @@ class Sample:
 class Ledger:
     """Everything a cell's search has tried: <study>/search/<cell>/NNNN.json, and checkpoints of what runs."""
 
-    def __init__(self, study_folder: Path, cell: SearchCell) -> None:
+    def __init__(self, study_folder: Location, cell: SearchCell) -> None:
         self.cell = cell
         self.folder = study_folder / "search" / cell.cell_id
 
     def samples(self) -> tuple[Sample, ...]:
         """The samples that count for this search, by number."""
-        paths = sorted(self.folder.glob("*.json"), key=lambda path: int(path.stem))[: self.cell.options.samples]
-        return tuple(from_json(Sample, path.read_bytes(), str(path)) for path in paths)
+        paths = sorted(self.folder.glob("*.json"), key=lambda path: int(path.name.removesuffix(".json")))
+        kept = paths[: self.cell.options.samples]
+        return tuple(for_each(lambda path: from_json(Sample, path.read_bytes(), str(path)), kept, self.folder))
 
     def done(self) -> tuple[Sample, ...]:
         """Those with an outcome."""
@@ -129,7 +128,7 @@ class Ledger:
         content = json.dumps(to_plain(sample), indent=1, allow_nan=False).encode() + b"\n"
         write_atomic(self.folder / f"{sample.number:04}.json", content)
         if sample.ending in OUTCOMES:
-            shutil.rmtree(self.folder / sample.point.applied_to(self.cell.spec).trial_id, ignore_errors=True)
+            remove_tree(self.folder / sample.point.applied_to(self.cell.spec).trial_id)
 
     def winner(self) -> Sample | None:
         """The finished sample of the best valid AUC, the earliest of equals; None where none is finished.
@@ -150,7 +149,7 @@ def tuned_settings(ledgers: Sequence[Ledger]) -> TunedSettings:
     return TunedSettings(ledgers[0].cell.spec.dataset_fingerprint if ledgers else None, tuple(cells))
 
 
-def write_samples(study_folder: Path, ledgers: Sequence[Ledger]) -> Path:
+def write_samples(study_folder: Location, ledgers: Sequence[Ledger]) -> Location:
     """Writes samples.parquet: every sample of every cell; its path."""
     rows = [row for ledger in ledgers for row in _rows(ledger)]
     sink = pa.BufferOutputStream()

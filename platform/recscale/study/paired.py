@@ -6,7 +6,6 @@ Legend: T seeds that both arms have, B test rows. Statistics at recscale.curves.
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, fields
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +18,7 @@ from recscale.curves.paired import Difference, compare, difference, holm, pooled
 from recscale.curves.verdict import Better
 from recscale.errors import DataError
 from recscale.records import TrialGroup
+from recscale.storage.location import Location, arrow_source, read_parquet
 from recscale.study.curves import FamilyTrials, Finished, by_family, cells_of
 from recscale.study.files import write_parquet
 from recscale.study.noise import row_losses
@@ -146,8 +146,8 @@ def _scored(store: TrialStore, trial_id: str) -> tuple[Placements, Array, Array]
     return placements(predictions["logit"].to_numpy(), labels), row_losses(predictions), labels
 
 
-def _known(path: Path) -> list[dict[str, Any]]:
+def _known(path: Location) -> list[dict[str, Any]]:
     """Rows that this version wrote; none where there is no such file."""
-    if not path.is_file() or pq.read_schema(path).metadata != VERSION:
+    if not path.is_file() or pq.read_schema(arrow_source(path)).metadata != VERSION:
         return []
-    return pq.read_table(path).to_pylist()  # type: ignore[no-any-return]
+    return read_parquet(path).to_pylist()  # type: ignore[no-any-return]

@@ -99,14 +99,15 @@ def make_plan(
 
     Refuses what its family cannot build or penalise, what its workers cannot divide, and what does not fit into one.
     """
-    history = _Finished(store, trials)
+    standing = store.statuses(spec.trial_id for spec in trials)
+    history = _Finished(store, [spec for spec in trials if standing[spec.trial_id] is TrialStatus.FINISHED])
     fitting, unfit = [], {}
     for spec in trials:
         point = _point(spec)
         try:
             cost = known.get(spec) or account(spec.model, spec.train, manifest.vocabulary_sizes)
             check_penalty(spec.model, spec.train.penalty, spec.train.penalty_weight, len(manifest.fields))
-            status = store.status(spec.trial_id)
+            status = standing[spec.trial_id]
             if status is TrialStatus.FINISHED or team.workers == 1:
                 worker = WorkerCost(cost.peak_memory_bytes, sent_bytes_per_step=0)
             else:
@@ -174,11 +175,11 @@ def _fastest(action: Callable[[], object]) -> float:
 class _Finished:
     """Mean seconds per cell (a spec without its seed) of the trials that are finished."""
 
-    def __init__(self, store: TrialStore, trials: Sequence[TrialSpec]) -> None:
+    def __init__(self, store: TrialStore, finished: Sequence[TrialSpec]) -> None:
         self._seconds: dict[TrialSpec, list[float]] = {}
-        for spec in trials:
-            if store.status(spec.trial_id) is TrialStatus.FINISHED:
-                self._seconds.setdefault(replace(spec, seed=0), []).append(store.read_result(spec.trial_id).seconds)
+        results = store.read_results(spec.trial_id for spec in finished)
+        for spec in finished:
+            self._seconds.setdefault(replace(spec, seed=0), []).append(results[spec.trial_id].seconds)
 
     def seconds(self, spec: TrialSpec) -> float | None:
         known = self._seconds.get(replace(spec, seed=0))

@@ -1,6 +1,5 @@
 """The privacy table of a study: membership inference on every finished trial, computed only where it is asked for."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import pyarrow.parquet as pq
 
 from recscale.data.manifest import Manifest, read_manifest
 from recscale.errors import DataError
-from recscale.study.files import write_atomic
+from recscale.storage.location import Location, location, write_atomic
 from recscale.study.results import further_axes, trials_table
 from recscale.study.study import Study
 from recscale.training.membership import Membership, Predictions, measure_membership
@@ -34,7 +33,7 @@ FILES_PER_SPLIT = ("table", "libsvm")
 """Formats whose splits may come as separate files, three at least."""
 
 
-def write_privacy(study: Study) -> Path:
+def write_privacy(study: Study) -> Location:
     """Writes privacy.parquet, one row per finished trial that kept its predictions on rows trained on; its path."""
     sink = pa.BufferOutputStream()
     pq.write_table(privacy_table(study), sink)
@@ -88,7 +87,7 @@ def _split_note(study: Study) -> str:
     """How train and test were split, in a sentence, as the dataset's manifest says."""
     path = study.spec.dataset.path
     try:
-        return split_note(read_manifest(Path(path)))
+        return split_note(read_manifest(location(path)))
     except DataError:
         return f"How train and test were split is unknown: there is no readable dataset at {path} any more."
 

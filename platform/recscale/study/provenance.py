@@ -58,7 +58,7 @@ def _data(dataset: Dataset) -> dict[str, str]:
     ceiling = {"bayes_auc": repr(bayes.auc), "bayes_log_loss": repr(bayes.log_loss)} if bayes else {}
     return {
         "dataset": manifest.name,
-        "dataset_path": str(dataset.path),
+        "dataset_path": str(dataset.place),
         "dataset_fingerprint": manifest.fingerprint,
         "dataset_format": manifest.source.format,
         **rows,

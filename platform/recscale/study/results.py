@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -12,9 +11,10 @@ import pyarrow.parquet as pq
 from recscale.collapse.measurement import SPECTRA_SCHEMA
 from recscale.models.accounting import ModelCost
 from recscale.records import TrialResult, TrialSpec, to_plain
+from recscale.storage.location import Location, write_atomic
 from recscale.study.curves import judge_families, study_curves
 from recscale.study.evidence import write_evidence
-from recscale.study.files import write_atomic, write_json, write_parquet
+from recscale.study.files import write_json, write_parquet
 from recscale.study.forecasts import study_forecasts
 from recscale.study.history import training_table
 from recscale.study.noise import eval_noise
@@ -87,7 +87,7 @@ SPECTRA_MOMENTS = ("initial", "best")
 """Moments of a trial that spectra.parquet keeps; its own spectra.arrow in the store has them all."""
 
 
-def write_results(study: Study) -> tuple[Path, ...]:
+def write_results(study: Study) -> tuple[Location, ...]:
     """Writes every table of the study from what the store holds now; the paths written, trials.parquet first."""
     folder = study.folder
     trials, results = trials_table(study)
@@ -124,12 +124,13 @@ def trials_table(study: Study) -> tuple[pa.Table, dict[str, TrialResult]]:
     """One row per trial with TRIALS_SCHEMA's columns, and the results it was made of by trial id."""
     store = study.store
     axes = further_axes(study.spec.trials)
-    rows, results = [], {}
+    standing = store.statuses(spec.trial_id for spec in study.spec.trials)
+    results = store.read_results(name for name, status in standing.items() if status is TrialStatus.FINISHED)
+    rows = []
     for spec, cost in study.trials:
-        status = store.status(spec.trial_id)
+        status = standing[spec.trial_id]
         row = {**_of_spec(spec, cost, axes), **_of_groups(spec, study), "status": status.value, "error": None}
         if status is TrialStatus.FINISHED:
-            results[spec.trial_id] = store.read_result(spec.trial_id)
             row |= _of_result(results[spec.trial_id])
         elif status is TrialStatus.FAILED:
             row["error"] = store.read_error(spec.trial_id)

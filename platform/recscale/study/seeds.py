@@ -7,7 +7,6 @@ from recscale.curves.planner import SeedPlan, seeds_needed
 from recscale.curves.scaling import gather, pooled_std
 from recscale.errors import ConfigError, DataError
 from recscale.study.curves import METRICS, Finished, by_family, cells_of, observe
-from recscale.study.store import TrialStatus
 from recscale.study.study import Study
 
 
@@ -15,12 +14,7 @@ def plan_seeds(study: Study, metric: str, effect: float, *, power: float = 0.8, 
     """A line per family and one for all. ConfigError: no such metric. DataError: no cell has two finished seeds."""
     if metric not in METRICS:
         raise ConfigError(f"no metric is called {metric!r}; expected one of {', '.join(METRICS)}")
-    store = study.store
-    finished = [
-        (spec, store.read_result(spec.trial_id))
-        for spec in study.spec.trials
-        if store.status(spec.trial_id) is TrialStatus.FINISHED
-    ]
+    finished = study.store.finished(study.spec.trials)
     noises = family_noises(finished, metric)
     if not noises:
         raise DataError(

@@ -24,7 +24,8 @@ class StudyStatus:
 
 def study_status(study: Study) -> StudyStatus:
     """Reads the standing of every trial from the store."""
-    standing = {spec: study.store.status(spec.trial_id) for spec in study.spec.trials}
+    known = study.store.statuses(spec.trial_id for spec in study.spec.trials)
+    standing = {spec: known[spec.trial_id] for spec in study.spec.trials}
     counts = Counter(standing.values())
     finished, failed, missing = (
         counts[status] for status in (TrialStatus.FINISHED, TrialStatus.FAILED, TrialStatus.MISSING)

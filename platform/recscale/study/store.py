@@ -5,15 +5,15 @@ checkpoint/,error.txt}, and sub_embeddings.arrow where the family has blocks bet
 """
 
 import json
-import shutil
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from pathlib import Path
 
 import pyarrow as pa
 
 from recscale.errors import DataError
 from recscale.records import TrialResult, TrialSpec, from_json, to_plain
-from recscale.study.files import arrow_bytes, read_arrow, write_atomic
+from recscale.storage.location import Location, for_each, remove_tree, write_atomic
+from recscale.study.files import arrow_bytes, read_arrow
 from recscale.training.run import TrainedTrial
 
 
@@ -28,14 +28,14 @@ class TrialStatus(StrEnum):
 class TrialStore:
     """The ledger of a storage folder: what has been trained, and what came out."""
 
-    def __init__(self, storage: Path) -> None:
+    def __init__(self, storage: Location) -> None:
         self.storage = storage
 
-    def folder(self, trial_id: str) -> Path:
+    def folder(self, trial_id: str) -> Location:
         """Folder of one trial, whether it exists or not."""
         return self.storage / "trials" / trial_id
 
-    def checkpoint_folder(self, trial_id: str) -> Path:
+    def checkpoint_folder(self, trial_id: str) -> Location:
         """Where a running trial keeps its state."""
         return self.folder(trial_id) / "checkpoint"
 
@@ -45,6 +45,11 @@ class TrialStore:
         if (folder / "result.json").exists():
             return TrialStatus.FINISHED
         return TrialStatus.FAILED if (folder / "error.txt").exists() else TrialStatus.MISSING
+
+    def statuses(self, trial_ids: Iterable[str]) -> dict[str, TrialStatus]:
+        """What is known of many trials, in their order."""
+        asked = list(dict.fromkeys(trial_ids))
+        return dict(zip(asked, for_each(self.status, asked, self.storage), strict=True))
 
     def write_spec(self, spec: TrialSpec) -> None:
         """Keeps what the trial is; the same bytes each time."""
@@ -64,7 +69,7 @@ class TrialStore:
             write_atomic(folder / "sub_embeddings.arrow", arrow_bytes(trained.sub_embeddings))
         write_atomic(folder / "result.json", _json(trained.result))
         (folder / "error.txt").unlink(missing_ok=True)
-        shutil.rmtree(folder / "checkpoint", ignore_errors=True)
+        remove_tree(folder / "checkpoint")
 
     def write_error(self, trial_id: str, text: str) -> None:
         """Keeps the traceback of a failed trial."""
@@ -82,6 +87,18 @@ class TrialStore:
         """The result of a finished trial; DataError where it is missing or broken."""
         path = self.folder(trial_id) / "result.json"
         return from_json(TrialResult, _read(path), str(path))
+
+    def read_results(self, trial_ids: Iterable[str]) -> dict[str, TrialResult]:
+        """The results of many finished trials, in their order."""
+        asked = list(dict.fromkeys(trial_ids))
+        return dict(zip(asked, for_each(self.read_result, asked, self.storage), strict=True))
+
+    def finished(self, trials: Sequence[TrialSpec]) -> list[tuple[TrialSpec, TrialResult]]:
+        """Those of the trials that have a result, with it."""
+        standing = self.statuses(spec.trial_id for spec in trials)
+        done = [spec for spec in trials if standing[spec.trial_id] is TrialStatus.FINISHED]
+        results = self.read_results(spec.trial_id for spec in done)
+        return [(spec, results[spec.trial_id]) for spec in done]
 
     def read_error(self, trial_id: str) -> str | None:
         """The traceback of a failed trial, None where there is none."""
@@ -111,7 +128,7 @@ def _json(record: object) -> bytes:
     return json.dumps(to_plain(record), indent=1, allow_nan=False).encode() + b"\n"
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Location) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:

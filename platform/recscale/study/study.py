@@ -3,12 +3,12 @@
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from recscale.errors import ConfigError, DataError
 from recscale.models.accounting import ModelCost
 from recscale.records import StudySpec, TrialSpec, from_json, to_plain
-from recscale.study.files import write_atomic
+from recscale.storage.filesystems import is_uri
+from recscale.storage.location import Location, location, write_atomic
 from recscale.study.grid import Refusal
 from recscale.study.plan import Plan
 from recscale.study.store import TrialStore
@@ -33,17 +33,17 @@ class Study:
     """The folder that holds trials/ and this study's folder; absolute."""
 
     @property
-    def folder(self) -> Path:
+    def folder(self) -> Location:
         """Where the study's tables and report are."""
-        return Path(self.storage) / self.spec.name
+        return location(self.storage) / self.spec.name
 
     @property
     def store(self) -> TrialStore:
         """Where its trials are."""
-        return TrialStore(Path(self.storage))
+        return TrialStore(location(self.storage))
 
     @property
-    def files(self) -> tuple[Path, ...]:
+    def files(self) -> tuple[Location, ...]:
         """Every file in the study's folder."""
         return tuple(path for path in sorted(self.folder.iterdir()) if path.is_file())
 
@@ -53,7 +53,7 @@ class Study:
         return tuple(zip(self.spec.trials, self.costs, strict=True))
 
 
-def study_from_plan(spec: StudySpec, plan: Plan, provenance: dict[str, str], storage: Path) -> Study:
+def study_from_plan(spec: StudySpec, plan: Plan, provenance: dict[str, str], storage: Location) -> Study:
     """The study that a plan describes."""
     costs = tuple(trial.cost for trial in plan.trials)
     return Study(spec, costs, plan.refused, tuple(sorted(provenance.items())), str(storage))
@@ -64,7 +64,7 @@ def write_study(study: Study) -> None:
     write_atomic(study.folder / STUDY_FILE, json.dumps(to_plain(study), indent=1).encode())
 
 
-def read_study(folder: Path) -> Study:
+def read_study(folder: Location) -> Study:
     """Reads study.json of a study's folder; the storage is the folder's parent, wherever it was moved to."""
     path = folder / STUDY_FILE
     try:
@@ -75,7 +75,7 @@ def read_study(folder: Path) -> Study:
     return Study(study.spec, study.costs, study.refused, study.provenance, str(folder.resolve().parent))
 
 
-def known_costs(folder: Path) -> dict[TrialSpec, ModelCost]:
+def known_costs(folder: Location) -> dict[TrialSpec, ModelCost]:
     """What the trials of a study cost by its last command; empty where there was none, or its file is broken."""
     try:
         return dict(read_study(folder).trials)
@@ -83,16 +83,22 @@ def known_costs(folder: Path) -> dict[TrialSpec, ModelCost]:
         return {}
 
 
-def find_study(name_or_path: str, storage: Path) -> Path:
+def find_study(name_or_path: str, storage: Location) -> Location:
     """The folder of a study given by path, or by name inside the storage; ConfigError where there is none."""
-    for folder in (Path(name_or_path), storage / name_or_path):
+    for folder in _candidates(name_or_path, storage):
         if (folder / STUDY_FILE).is_file():
             return folder.resolve()
     known = sorted(path.parent.name for path in storage.glob(f"*/{STUDY_FILE}"))
     raise ConfigError(
-        f"no study {name_or_path!r}: neither that folder nor {storage / name_or_path} holds {STUDY_FILE}; "
+        f"no study {name_or_path!r}: neither that folder nor one of that name in the storage holds {STUDY_FILE}; "
         f"studies in {storage}: {', '.join(known) or 'none'}"
     )
+
+
+def _candidates(name_or_path: str, storage: Location) -> tuple[Location, ...]:
+    """Where a study may be that a user names so."""
+    place = location(name_or_path)
+    return (place,) if is_uri(name_or_path) else (place, storage / name_or_path)
 
 
 def check_name(name: str) -> str:

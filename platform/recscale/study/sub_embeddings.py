@@ -9,7 +9,8 @@ from recscale.study.store import TrialStatus, TrialStore
 def study_sub_embeddings(axes: pa.Table, store: TrialStore) -> pa.Table:
     """Abundance per set and pair of fields; `axes` has one row per trial, trial_id and seed among its columns."""
     schema = pa.schema([*axes.schema, *SUB_EMBEDDINGS_SCHEMA])
-    finished = [trial for trial in axes.to_pylist() if store.status(trial["trial_id"]) is TrialStatus.FINISHED]
+    standing = store.statuses(axes["trial_id"].to_pylist())
+    finished = [trial for trial in axes.to_pylist() if standing[trial["trial_id"]] is TrialStatus.FINISHED]
     first_seed = min((trial["seed"] for trial in finished), default=0)
     parts = [schema.empty_table()]
     for trial in finished:

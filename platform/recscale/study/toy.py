@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import asdict, fields
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -11,7 +10,7 @@ import pyarrow.parquet as pq
 
 from recscale.collapse.toy import FieldPush, ToyMoment, ToySettings, run_toy
 from recscale.errors import ConfigError, DataError
-from recscale.study.files import write_atomic
+from recscale.storage.location import Location, read_parquet, write_atomic
 
 TOY_FILE = "toy.parquet"
 THIRD_SIZES = (3, 100)
@@ -41,7 +40,7 @@ def toy_grid(embed_dims: Sequence[int], seeds: int) -> tuple[ToySettings, ...]:
     return tuple(ToySettings(dim, size, seed) for dim, size, seed in product(embed_dims, THIRD_SIZES, range(seeds)))
 
 
-def write_toy(folder: Path, wanted: Sequence[ToySettings]) -> Path:
+def write_toy(folder: Location, wanted: Sequence[ToySettings]) -> Location:
     """Runs what toy.parquet does not hold yet, drops what is not wanted, writes after every run; its path."""
     path = folder / TOY_FILE
     known = _known(path)
@@ -55,12 +54,12 @@ def write_toy(folder: Path, wanted: Sequence[ToySettings]) -> Path:
     return path
 
 
-def _known(path: Path) -> dict[ToySettings, list[dict[str, Any]]]:
+def _known(path: Location) -> dict[ToySettings, list[dict[str, Any]]]:
     """Rows by run; DataError where the file is broken, none where it is absent."""
     if not path.exists():
         return {}
     try:
-        rows = pq.read_table(path, schema=TOY_SCHEMA).to_pylist()
+        rows = read_parquet(path, schema=TOY_SCHEMA).to_pylist()
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} is no readable table of toy runs: {error}; delete it to run them again") from error
     runs: dict[ToySettings, list[dict[str, Any]]] = {}
@@ -69,7 +68,7 @@ def _known(path: Path) -> dict[ToySettings, list[dict[str, Any]]]:
     return runs
 
 
-def _write(path: Path, runs: dict[ToySettings, list[dict[str, Any]]]) -> None:
+def _write(path: Location, runs: dict[ToySettings, list[dict[str, Any]]]) -> None:
     sink = pa.BufferOutputStream()
     table = pa.Table.from_pylist([row for rows in runs.values() for row in rows], schema=TOY_SCHEMA)
     pq.write_table(table, sink, compression="zstd")

@@ -22,6 +22,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from recscale.records import CollapseSummary, Evaluation, Metrics, StudySpec, TrialResult, TrialSpec, to_plain
+from recscale.storage.location import Location, local_copy, location
+from recscale.storage.remote import RemotePath
 from recscale.study.store import TrialStatus, TrialStore
 from recscale.study.study import Study
 
@@ -39,9 +41,20 @@ BATCH = 1000
 """Metrics per log_batch call; MLflow's own limit."""
 
 
-def tracking_uri(storage: Path) -> str:
-    """MLFLOW_TRACKING_URI where it is set, else a SQLite file in the storage folder."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{storage}/mlflow.db"
+def tracking_uri(storage: Location) -> str:
+    """MLFLOW_TRACKING_URI where it is set, else a SQLite file in the storage, or in this folder for a remote one."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_database_folder(storage)}/mlflow.db"
+
+
+def tracking_note(storage: Location) -> str:
+    """Where MLflow's runs go, if that is not where a user looks for them; else empty."""
+    if os.environ.get("MLFLOW_TRACKING_URI") or not isinstance(storage, RemotePath):
+        return ""
+    return f"MLflow: {tracking_uri(storage)}, as no database can be at a URI; MLFLOW_TRACKING_URI names a server"
+
+
+def _database_folder(storage: Location) -> Path:
+    return Path.cwd() if isinstance(storage, RemotePath) else Path(str(storage))
 
 
 class Tracker:
@@ -50,7 +63,7 @@ class Tracker:
     Every method raises what MLflow raises where the server is away; `Mirror` turns that into a note.
     """
 
-    def __init__(self, storage: Path, study: StudySpec) -> None:
+    def __init__(self, storage: Location, study: StudySpec) -> None:
         uri = self._uri = tracking_uri(storage)
         self._client = MlflowClient(uri)
         self._experiment = _experiment_id(self._client, uri, storage)
@@ -93,7 +106,7 @@ class Tracker:
         self._client.log_batch(run_id, params=_params(_flat(spec)))
         folder = self._store.folder(spec.trial_id)
         if status is TrialStatus.FAILED:
-            self._client.log_artifact(run_id, str(folder / "error.txt"))
+            self._log_file(run_id, folder / "error.txt")
             self._client.set_terminated(run_id, "FAILED")
             return
         metrics = _metrics(self._store.read_result(spec.trial_id))
@@ -101,15 +114,19 @@ class Tracker:
             self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
         for path in (folder / "result.json", folder / "spectra.arrow", folder / "sub_embeddings.arrow"):
             if path.exists():
-                self._client.log_artifact(run_id, str(path))
+                self._log_file(run_id, path)
         self._client.set_terminated(run_id, FINISHED)
 
-    def end_study(self, outputs: Sequence[Path], failed: int) -> None:
+    def end_study(self, outputs: Sequence[Location], failed: int) -> None:
         """Logs the study's files to the parent run and closes it."""
         for path in outputs:
-            self._client.log_artifact(self._parent, str(path))
+            self._log_file(self._parent, path)
         self._client.set_tag(self._parent, MIRRORED_TAG, self._mark())
         self._client.set_terminated(self._parent, "FAILED" if failed else FINISHED)
+
+    def _log_file(self, run_id: str, place: Location) -> None:
+        with local_copy(place) as path:
+            self._client.log_artifact(run_id, str(path))
 
     def _find_parent(self, study: StudySpec, place: str) -> str:
         """The study's run, made where there is none."""
@@ -126,7 +143,8 @@ class Tracker:
 
     def _mark(self) -> str:
         """What names the finished trials of the study."""
-        finished = (spec.trial_id for spec in self._trials if self._store.status(spec.trial_id) is TrialStatus.FINISHED)
+        standing = self._store.statuses(spec.trial_id for spec in self._trials)
+        finished = (trial_id for trial_id, status in standing.items() if status is TrialStatus.FINISHED)
         return hashlib.sha256(" ".join(sorted(finished)).encode()).hexdigest()
 
     @cached_property
@@ -143,16 +161,17 @@ class Tracker:
                 return found
 
 
-def _experiment_id(client: MlflowClient, uri: str, storage: Path) -> str:
+def _experiment_id(client: MlflowClient, uri: str, storage: Location) -> str:
     """The project's experiment, made once; a SQLite file is put into write-ahead mode so that readers never block."""
-    own = uri == f"sqlite:///{storage}/mlflow.db"
+    folder = _database_folder(storage)
+    own = uri == f"sqlite:///{folder}/mlflow.db"
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is not None:
         return str(found.experiment_id)
     if own:
-        with sqlite3.connect(storage / "mlflow.db") as database:
+        with sqlite3.connect(folder / "mlflow.db") as database:
             database.execute("pragma journal_mode=wal")
-    location = (storage / "mlflow-artifacts").as_uri() if own else None
+    location = (folder / "mlflow-artifacts").as_uri() if own else None
     return str(client.create_experiment(EXPERIMENT, artifact_location=location))
 
 
@@ -191,7 +210,7 @@ def _of(record: Metrics | CollapseSummary, prefix: str) -> dict[str, float | Non
 class Mirror:
     """A tracker that never stops a study: after its first failure it keeps a note and leaves the rest to sync."""
 
-    def __init__(self, storage: Path, study: StudySpec) -> None:
+    def __init__(self, storage: Location, study: StudySpec) -> None:
         self.problem: str | None = None
         self._tracker: Tracker | None = None
         with self._noting():
@@ -214,7 +233,7 @@ class Mirror:
         """As Tracker.look_again."""
         self._do(Tracker.look_again)
 
-    def end_study(self, outputs: Sequence[Path], failed: int) -> None:
+    def end_study(self, outputs: Sequence[Location], failed: int) -> None:
         """As Tracker.end_study."""
         self._do(lambda tracker: tracker.end_study(outputs, failed))
 
@@ -234,10 +253,11 @@ class Mirror:
 
 def sync_study(study: Study) -> str | None:
     """Logs every ended trial and the study's files that MLflow does not have; what stopped it, None where nothing."""
-    mirror = Mirror(Path(study.storage), study.spec)
+    mirror = Mirror(location(study.storage), study.spec)
     mirror.look_again()
     for spec in study.spec.trials:
         mirror.log_trial(spec)
-    failed = sum(study.store.status(spec.trial_id) is TrialStatus.FAILED for spec in study.spec.trials)
+    standing = study.store.statuses(spec.trial_id for spec in study.spec.trials)
+    failed = sum(status is TrialStatus.FAILED for status in standing.values())
     mirror.end_study(study.files, failed)
     return mirror.problem

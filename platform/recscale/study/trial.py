@@ -1,12 +1,12 @@
 """One trial from its spec to its folder in the store, whoever schedules it."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 
 from recscale.data.reader import Dataset
 from recscale.records import Evaluation, TrialResult, TrialSpec
+from recscale.storage.location import location
 from recscale.study.store import TrialStore
 from recscale.training.checkpoints import Checkpoints
 from recscale.training.loop import train
@@ -28,7 +28,7 @@ def run_trial(
 
     Raises what training raises: TrialError, ConfigError or DataError; the folder then holds no result.
     """
-    store = TrialStore(Path(storage))
+    store = TrialStore(location(storage))
     if strategy.writes_results:
         store.write_spec(spec)
     trained = train(spec, Dataset.open(dataset_path), device, checkpoints, on_evaluation, strategy)

@@ -3,11 +3,10 @@
 import dataclasses
 import json
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from recscale.errors import ConfigError, DataError
 from recscale.records import ModelSpec, TrainSpec, TrialSpec, from_json, to_plain
-from recscale.study.files import write_atomic
+from recscale.storage.location import Location, write_atomic
 
 TUNED_FILE = "tuned.json"
 """Name of the file inside the study's folder."""
@@ -109,13 +108,13 @@ def _text(value: object) -> str:
     return "+".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
-def write_tuned(folder: Path, tuned: TunedSettings) -> Path:
+def write_tuned(folder: Location, tuned: TunedSettings) -> Location:
     """Writes tuned.json into the study's folder; its path."""
     write_atomic(folder / TUNED_FILE, json.dumps(to_plain(tuned), indent=1).encode() + b"\n")
     return folder / TUNED_FILE
 
 
-def read_tuned(path: Path, dataset_fingerprint: str) -> TunedSettings:
+def read_tuned(path: Location, dataset_fingerprint: str) -> TunedSettings:
     """Reads the settings that a tuning study chose; DataError where there are none or they are of other data."""
     try:
         text = path.read_bytes()

@@ -15,7 +15,7 @@ from recscale.models.model import MultiEmbeddingModel
 from recscale.models.normalisation import NormReLUDropout
 from recscale.models.tables import EmbeddingTables, GradientLayout
 from recscale.records import Parallel, TableOptimizer, TrialSpec
-from recscale.training.parallel import Part, TeamStrategy
+from recscale.training.parallel import Part, TeamStrategy, gradient_layout
 from recscale.training.team import Team
 
 
@@ -34,7 +34,8 @@ class DataParallel(TeamStrategy):
     def build(self, spec: TrialSpec, vocabulary_sizes: Sequence[int]) -> MultiEmbeddingModel:
         """The whole model."""
         self._dense_tables = spec.train.table_optimizer is TableOptimizer.ADAM
-        model = MultiEmbeddingModel(spec.model, vocabulary_sizes, GradientLayout.SPARSE)
+        model = MultiEmbeddingModel(spec.model, vocabulary_sizes, gradient_layout(spec))
+        model.tables.lookup_layout = GradientLayout.SPARSE  # dense, where it is to be, once it has been sent
         normalise_together(model, self.team)
         return model
 

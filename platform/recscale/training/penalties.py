@@ -1,6 +1,8 @@
 """Penalties in training: a weighted term of the loss, and the refusal of models that lack what it is about.
 
-Legend: M embedding sets, B batch, N fields, K columns of a set's table, V table rows, U rows that a batch touches.
+Legend: M embedding sets, B batch, N fields, V table rows, U rows that a batch touches, Z vectors of an id (1, but for
+families with a vector against every other field), K columns of a vector, W = Z*K, T = N*Z tables of vectors: what is
+about a table is about each of those.
 """
 
 import math
@@ -17,12 +19,13 @@ from recscale.collapse.penalties import (
     spectrum_flattening,
     subspace_similarity,
     table_grams,
+    vector_products,
 )
 from recscale.errors import ConfigError
 from recscale.models.families import Interaction, built_interaction, get_family
 from recscale.models.model import MultiEmbeddingModel
 from recscale.models.sets import interaction_spec
-from recscale.models.tables import EmbeddingTables
+from recscale.models.tables import EmbeddingTables, GradientLayout
 from recscale.records import ModelSpec, Penalty, TrainSpec
 
 DEFAULT_WEIGHTS = {
@@ -54,6 +57,9 @@ class TrainingPenalty(nn.Module):
     def add_table_gradient(self, tables: EmbeddingTables) -> None:
         """Adds to the tables' gradient, after the backward pass, what the term does not carry through autograd."""
 
+    def tables_moved(self, tables: EmbeddingTables) -> None:
+        """Called after the optimizer's step."""
+
 
 class OrthogonalityPenalty(TrainingPenalty):
     """Cross blocks towards scaled rotations; lambda starts where it is best for the initial blocks."""
@@ -82,25 +88,29 @@ class SubspaceSimilarityPenalty(TrainingPenalty):
 
     def forward(self, model: MultiEmbeddingModel, emb_MBNK: Tensor, step: int) -> Tensor:
         """weight * the similarity, in float32 whatever the precision of the model."""
-        return self.weight * subspace_similarity(emb_MBNK)
+        return self.weight * subspace_similarity(by_vector(emb_MBNK, model.vectors_per_id).flatten(2, 3))
 
 
 class SpectrumFlatteningPenalty(TrainingPenalty):
     """The singular values of every table towards each other, by a gradient in closed form on the rows of the batch.
 
-    Autograd through the tables would give a gradient on every row. Here the gradient of row e of field i is e G_i, with
-    G_i decomposed anew every REFRESH_STEPS steps; a sparse gradient stays sparse, a dense one gets it on all rows.
+    Autograd through the tables would give a gradient on every row. Here the gradient of row e of table t is e G_t, with
+    G_t decomposed anew every REFRESH_STEPS steps; a sparse gradient stays sparse, a dense one gets it on all rows.
+    Gram matrices follow the rows that a sparse step moves; after a dense one they are multiplied out when needed.
     """
 
     value: Tensor
-    factor_NKK: Tensor  # noqa: N815
+    gram_TKK: Tensor  # noqa: N815
+    factor_TKK: Tensor  # noqa: N815
 
-    def __init__(self, weight: float, tables: EmbeddingTables) -> None:
+    def __init__(self, weight: float, model: MultiEmbeddingModel) -> None:
         super().__init__(weight)
-        fields, dim = len(tables.vocabulary_sizes), tables.embed_dim
+        self.vectors_per_id = model.vectors_per_id
         # Buffers, so that a resumed run goes on with the decomposition that it was interrupted with.
         self.register_buffer("value", torch.zeros(()))
-        self.register_buffer("factor_NKK", torch.zeros(fields, dim, dim))
+        self.register_buffer("gram_TKK", self._grams(model.tables))
+        self.register_buffer("factor_TKK", torch.zeros_like(self.gram_TKK, dtype=torch.float32))
+        self._before: tuple[Tensor, Tensor] | None = None
 
     def forward(self, model: MultiEmbeddingModel, emb_MBNK: Tensor, step: int) -> Tensor:
         """weight * the flattening of the newest decomposition, a constant to autograd."""
@@ -110,26 +120,73 @@ class SpectrumFlatteningPenalty(TrainingPenalty):
 
     @torch.no_grad()
     def _refresh(self, tables: EmbeddingTables) -> None:
-        sizes = tables.vocabulary_sizes
-        rank_N = torch.tensor(sizes, device=self.value.device).clamp(max=tables.embed_dim)
-        flattening = spectrum_flattening(table_grams(tables.weight, sizes), rank_N)
+        if tables.gradient_layout is GradientLayout.DENSE:
+            self.gram_TKK.copy_(self._grams(tables))
+        size_N = torch.tensor(tables.vocabulary_sizes, device=self.value.device)
+        rank_T = size_N.clamp(max=self.gram_TKK.shape[1]).repeat_interleave(self.vectors_per_id)
+        flattening = spectrum_flattening(self.gram_TKK, rank_T)
         self.value.copy_(flattening.value)
-        self.factor_NKK.copy_(flattening.factor_NKK)
+        self.factor_TKK.copy_(flattening.factor_TKK)
 
     @torch.no_grad()
     def add_table_gradient(self, tables: EmbeddingTables) -> None:
-        """Adds weight * e G_i to every row of a dense gradient, or to the touched rows of a sparse one."""
-        weight_VK, grad = tables.weight, tables.weight.grad
+        """Adds weight * e G_t to every row of a dense gradient, or once to the touched rows of a sparse one."""
+        weight_VW, grad = tables.weight, tables.weight.grad
         assert grad is not None
         if not grad.is_sparse:
-            for field, factor_KK in zip(tables.field_slices(), self.factor_NKK, strict=True):
-                grad[field].addmm_(weight_VK[field], factor_KK, alpha=self.weight)
+            grad.add_(self._push(weight_VW, list(tables.vocabulary_sizes)))
             return
-        tables.weight.grad = grad = grad.coalesce()
-        row_U, value_UK = grad.indices()[0], grad.values()
-        stops = torch.searchsorted(row_U, tables.offsets_N).tolist()
-        for (start, stop), factor_KK in zip(pairwise([*stops, len(row_U)]), self.factor_NKK, strict=True):
-            value_UK[start:stop].addmm_(weight_VK[row_U[start:stop]], factor_KK, alpha=self.weight)
+        row_U, place_U = first_lookups(grad._indices()[0])
+        touched_UW = weight_VW.index_select(0, row_U)
+        grad._values().index_add_(0, place_U, self._push(touched_UW, rows_by_field(row_U, tables)))
+        self._before = (row_U, touched_UW)
+
+    @torch.no_grad()
+    def tables_moved(self, tables: EmbeddingTables) -> None:
+        """Adds what the touched rows changed to the Gram matrices: N^T N - O^T O, symmetric part of (N-O)^T (N+O)."""
+        if self._before is None:
+            return
+        (row_U, old_UW), self._before = self._before, None
+        new_UW = tables.weight.index_select(0, row_U)
+        moved_UZK = by_vector(new_UW - old_UW, self.vectors_per_id)
+        sum_UZK = by_vector(old_UW.add_(new_UW), self.vectors_per_id)
+        sizes = rows_by_field(row_U, tables)
+        products = map(vector_products, torch.split(moved_UZK, sizes), torch.split(sum_UZK, sizes))
+        half_TKK = torch.cat(list(products)).double() / 2
+        self.gram_TKK.add_(half_TKK + half_TKK.mT)
+
+    def _push(self, row_UW: Tensor, sizes: list[int]) -> Tensor:
+        """weight * e G_t of rows e, `sizes` of them of every field."""
+        push_UW = torch.empty_like(row_UW)
+        rows_UZK, push_UZK = (by_vector(part_UW, self.vectors_per_id) for part_UW in (row_UW, push_UW))
+        factors = torch.split(self.weight * self.factor_TKK, self.vectors_per_id)
+        for from_UZK, to_UZK, factor_ZKK in zip(
+            torch.split(rows_UZK, sizes), torch.split(push_UZK, sizes), factors, strict=True
+        ):
+            to_UZK.copy_(torch.bmm(from_UZK.transpose(0, 1), factor_ZKK).transpose(0, 1))
+        return push_UW
+
+    def _grams(self, tables: EmbeddingTables) -> Tensor:
+        return table_grams(tables.weight.detach(), tables.vocabulary_sizes, self.vectors_per_id)
+
+
+def by_vector(rows: Tensor, vectors_per_id: int) -> Tensor:
+    """The last dimension W as [Z, K]."""
+    return rows.view(*rows.shape[:-1], vectors_per_id, rows.shape[-1] // vectors_per_id)
+
+
+def first_lookups(row_L: Tensor) -> tuple[Tensor, Tensor]:
+    """The distinct rows of a batch's lookups, ascending, and where each is looked up first."""
+    sorted_L, place_L = row_L.int().sort(stable=True)
+    first_L = torch.ones_like(sorted_L, dtype=torch.bool)
+    torch.ne(sorted_L[1:], sorted_L[:-1], out=first_L[1:])
+    return sorted_L[first_L].long(), place_L[first_L]
+
+
+def rows_by_field(row_U: Tensor, tables: EmbeddingTables) -> list[int]:
+    """How many of ascending rows are of each field."""
+    starts = torch.searchsorted(row_U, tables.offsets_N).tolist()
+    return [stop - start for start, stop in pairwise([*starts, len(row_U)])]
 
 
 def build_penalty(spec: TrainSpec, model: MultiEmbeddingModel) -> TrainingPenalty:
@@ -143,7 +200,7 @@ def build_penalty(spec: TrainSpec, model: MultiEmbeddingModel) -> TrainingPenalt
         return PatternAlignmentPenalty(weight)
     if spec.penalty is Penalty.SUBSPACE_SIMILARITY:
         return SubspaceSimilarityPenalty(weight)
-    return SpectrumFlatteningPenalty(weight, model.tables)
+    return SpectrumFlatteningPenalty(weight, model)
 
 
 @lru_cache(maxsize=4096)
@@ -165,8 +222,10 @@ def _lacking(model: ModelSpec, penalty: Penalty, num_fields: int) -> str:
         return "it has one set of tables, so no two to compare; use several sets with tables of their own"
     if penalty is Penalty.SPECTRUM_FLATTENING and model.table_sets > 1:
         return f"it has {model.table_sets} sets of tables, the penalty is about one; use num_sets 1"
-    if penalty is Penalty.ORTHOGONALITY and _on_meta(model, num_fields).cross_blocks() is None:
-        return "its interaction has no cross_blocks(); choose a family with cross matrices, e.g. dcnv2"
+    if penalty is Penalty.ORTHOGONALITY:
+        blocks_MNNJK = _on_meta(model, num_fields).cross_blocks()
+        if blocks_MNNJK is None or not blocks_MNNJK.requires_grad:
+            return "it trains no cross_blocks(); choose a family with cross matrices, e.g. dcnv2"
     if penalty is Penalty.PATTERN_ALIGNMENT:
         patterns_MNN = _on_meta(model, num_fields).patterns()
         if patterns_MNN is None:

@@ -131,6 +131,7 @@ class TrainingRun:
         self.penalty.add_table_gradient(self.model.tables)
         for optimizer in self.optimizers:
             optimizer.step()
+        self.penalty.tables_moved(self.model.tables)
         self.step, self.batch = self.step + 1, self.batch + 1
         self.losses.add(loss, objective, self.step)
 

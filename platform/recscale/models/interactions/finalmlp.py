@@ -28,7 +28,7 @@ class FinalMLPInteraction(Interaction):
 
 
 class BilinearFusion(nn.Module):
-    """logit = b + w1 . o1 + w2 . o2 + o1^T W o2 (eq. 9 of the source, one head)."""
+    """logit = b + w1 . o1 + w2 . o2 + o1^T W o2 (the source's bilinear fusion, one head)."""
 
     def __init__(self, spec: ModelSpec, widths: tuple[int, ...]) -> None:
         super().__init__()

@@ -13,7 +13,7 @@ from recscale.records import ModelSpec
 
 
 class GatedCross(nn.Module):
-    """c_{l+1} = c_0 * (W_c c_l + b) * sigmoid(W_g c_l) + c_l (eq. 1 of the source)."""
+    """c_{l+1} = c_0 * (W_c c_l + b) * sigmoid(W_g c_l) + c_l (the source's gated cross layer)."""
 
     def __init__(self, num_sets: int, inputs: int) -> None:
         super().__init__()

@@ -13,11 +13,11 @@ from recscale.models.tokens import FieldTokens, TokenLinear, mix_tokens, round_u
 from recscale.records import ModelSpec
 
 EXPANSION = 4
-"""Width of a token's feed-forward network over D, the source's k (sec. 3.3.2)."""
+"""Width of a token's feed-forward network over D, the source's k."""
 
 
 class RankMixerBlock(nn.Module):
-    """S = LN(TokenMixing(X) + X), X' = LN(PFFN(S) + S) (eq. 1 of the source)."""
+    """S = LN(TokenMixing(X) + X), X' = LN(PFFN(S) + S) (the source's block)."""
 
     def __init__(self, num_sets: int, tokens: int, width: int) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class RankMixerBlock(nn.Module):
 
 
 class RankMixerInteraction(Interaction):
-    """Tokens of whole fields by a map each (eq. 2 of the source), blocks, the mean of the tokens, the projection.
+    """Tokens of whole fields by a map each, blocks, the mean of the tokens, the projection.
 
     A token is as wide as what it reads, rounded up to T parts.
     """
