@@ -199,7 +199,7 @@ def test_shuffled_batches_may_be_written(train: Split) -> None:
 @pytest.mark.parametrize("batch_size", [64, 513, 9_000])
 @pytest.mark.parametrize("start_batch", [0, 3])
 def test_splits_on_a_device_give_the_same_batches(train: Split, batch_size: int, start_batch: int) -> None:
-    elsewhere = (ResidentSplit.load(train, CPU), StreamedSplit(train.info, train._shards, CPU))
+    elsewhere = (ResidentSplit.load(train, CPU), StreamedSplit(train.info, train.shards, CPU))
     for split in elsewhere:
         assert_same(split.in_order(batch_size), train.in_order(batch_size))
         assert_same(split.epoch(batch_size, 5, 2, start_batch), train.epoch(batch_size, 5, 2, start_batch))
@@ -216,7 +216,7 @@ def test_on_a_gpu_a_split_is_held_or_streamed(train: Split) -> None:
     device = torch.device("cuda")
     resident = train.resident(device)
     assert isinstance(resident, ResidentSplit)
-    for split in (resident, StreamedSplit(train.info, train._shards, device)):
+    for split in (resident, StreamedSplit(train.info, train.shards, device)):
         batches = list(split.epoch(300, 1, 1))
         assert {batch.ids_BN.device.type for batch in batches} == {"cuda"}
         assert numbers(batches) == numbers(train.epoch(300, 1, 1))

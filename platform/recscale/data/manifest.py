@@ -12,6 +12,8 @@ from recscale.storage.location import Location
 FORMAT_VERSION = 1
 MANIFEST_NAME = "manifest.json"
 SPLIT_NAMES = ("train", "valid", "test")
+MOST_IDS = 2**31 - 1
+"""Ids are int32."""
 
 
 @dataclass(frozen=True)
@@ -141,4 +143,23 @@ def read_manifest(folder: Location) -> Manifest:
     manifest = from_json(Manifest, path.read_bytes(), str(path))
     if sealed(manifest).fingerprint != manifest.fingerprint:
         raise DataError(f"{path} does not match its own fingerprint: it was changed after preparation; prepare again")
+    problem = _problem(manifest)
+    if problem:
+        raise DataError(f"{path} describes no dataset: {problem}; prepare again")
     return manifest
+
+
+def _problem(manifest: Manifest) -> str:
+    """What no preparation writes; empty where there is nothing of it."""
+    names = tuple(split.name for split in manifest.splits)
+    if names != SPLIT_NAMES:
+        return f"its splits are {', '.join(names) or 'none'}, expected {', '.join(SPLIT_NAMES)}"
+    if not manifest.fields:
+        return "it has no fields"
+    for field in manifest.fields:
+        if not 1 <= field.vocabulary_size <= MOST_IDS:
+            return f"field {field.name!r} has {field.vocabulary_size} ids, expected 1 to {MOST_IDS}"
+    for shard in (shard for split in manifest.splits for shard in split.shards):
+        if shard.rows < 1 or not 0 <= shard.positives <= shard.rows:
+            return f"{shard.path} has {shard.rows} rows, {shard.positives} of them positive"
+    return ""

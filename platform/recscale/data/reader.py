@@ -43,7 +43,7 @@ class Split:
 
     def __init__(self, info: SplitInfo, shards: tuple[Columns, ...]) -> None:
         self.info = info
-        self._shards = shards
+        self.shards = shards
         self._shard_rows = tuple(shard.rows for shard in info.shards)
 
     @property
@@ -63,7 +63,7 @@ class Split:
 
     def labels(self) -> np.ndarray:
         """Every label, uint8 [rows], in the order of `in_order`."""
-        return np.concatenate([shard.label_R.cpu().numpy() for shard in self._shards])
+        return np.concatenate([shard.label_R.cpu().numpy() for shard in self.shards])
 
     def batches(self, batch_size: int) -> int:
         """Batches of one pass; the last may be smaller."""
@@ -71,7 +71,7 @@ class Split:
 
     def in_order(self, batch_size: int) -> Iterator[Batch]:
         """Every row once, as stored."""
-        return _cut(self._shard_rows, lambda number: self._shards[number].slice, batch_size, start_batch=0)
+        return _cut(self._shard_rows, lambda number: self.shards[number].slice, batch_size, start_batch=0)
 
     def epoch(self, batch_size: int, seed: int, epoch: int, start_batch: int = 0) -> Iterator[Batch]:
         """Every row once, in an order that only (seed, epoch) decide; starts at batch `start_batch` of it."""
@@ -83,7 +83,7 @@ class Split:
         starts = np.cumsum([0, *self._shard_rows[:-1]]).tolist()
         kept = [
             (info, shard.slice(0, min(info.rows, rows - start)))
-            for info, shard, start in zip(self.info.shards, self._shards, starts, strict=True)
+            for info, shard, start in zip(self.info.shards, self.shards, starts, strict=True)
             if start < rows
         ]
         infos = [replace(info, rows=len(part.label_R), positives=int(part.label_R.sum())) for info, part in kept]
@@ -96,10 +96,10 @@ class Split:
         """
         if device.type == "cpu":
             return self
-        num_bytes = sum(column.nbytes for shard in self._shards for column in shard)
+        num_bytes = sum(column.nbytes for shard in self.shards for column in shard)
         if device.type == "cuda" and num_bytes <= torch.cuda.mem_get_info(device)[0] // 2:
             return ResidentSplit.load(self, device)
-        return StreamedSplit(self.info, self._shards, device)
+        return StreamedSplit(self.info, self.shards, device)
 
     def _shuffled(self, order: RowOrder, number: int) -> Take:
         window = self._window(order.windows[number])
@@ -108,7 +108,7 @@ class Split:
 
     def _window(self, window: Window) -> Columns:
         """The window's blocks one after the other: a sequential read of each."""
-        parts = [self._shards[block.shard].slice(block.start, block.end) for block in window]
+        parts = [self.shards[block.shard].slice(block.start, block.end) for block in window]
         return joined(parts)
 
 
@@ -125,11 +125,11 @@ class ResidentSplit(Split):
     @classmethod
     def load(cls, split: Split, device: torch.device) -> Self:
         """Copies a split's shards to the device, one after the other."""
-        first = split._shards[0]
+        first = split.shards[0]
         ids_RN = torch.empty((split.rows, first.ids_RN.shape[1]), dtype=torch.int32, device=device)
         label_R = torch.empty(split.rows, dtype=torch.uint8, device=device)
         loaded = cls(split.info, Columns(ids_RN, label_R))
-        for target, source in zip(loaded._shards, split._shards, strict=True):
+        for target, source in zip(loaded.shards, split.shards, strict=True):
             target.ids_RN.copy_(source.ids_RN)
             target.label_R.copy_(source.label_R)
         return loaded
@@ -211,6 +211,18 @@ class Dataset:
     def split(self, name: str) -> Split:
         """The split of that name; DataError where there is none."""
         return self.splits[self.manifest.splits.index(self.manifest.split(name))]
+
+    def check_rows(self) -> None:
+        """Reads every row once; DataError naming the shard whose ids or labels no model of this dataset could take."""
+        size_N = np.array(self.manifest.vocabulary_sizes)
+        for split in self.splits:
+            for info, shard in zip(split.info.shards, split.shards, strict=True):
+                ids_RN = shard.ids_RN.numpy()
+                if (ids_RN.min(0) < 0).any() or (ids_RN.max(0) >= size_N).any() or shard.label_R.max() > 1:
+                    raise DataError(
+                        f"{self.path / info.path} holds ids outside the manifest's vocabularies, or labels other than "
+                        f"0 and 1: it is not what was prepared; prepare the dataset again"
+                    )
 
     def counts(self) -> list[np.ndarray]:
         """Per field, how often each id occurs in the train split: int64 [vocabulary_size]."""

@@ -69,6 +69,7 @@ class TrainingRun:
         check_trial(spec, dataset, device)
         table_rows = sum(dataset.manifest.vocabulary_sizes)
         strategy.check(spec, train_rows(dataset, spec.train), table_rows)
+        dataset.check_rows()
         torch.manual_seed(spec.seed)
         torch.set_float32_matmul_precision("high" if spec.train.precision is Precision.TF32 else "highest")
         self.spec, self.dataset, self.device, self.strategy = spec, dataset, device, strategy
