@@ -87,6 +87,17 @@ class Penalty(StrEnum):
     """The singular values of every table become alike."""
 
 
+class Parallel(StrEnum):
+    """How the workers of one trial divide it; the trial is the same, whoever trains it."""
+
+    DATA = "data"
+    """Every worker has the whole model and a slice of every batch."""
+    SETS = "sets"
+    """Every worker has some of the embedding sets and every batch whole."""
+    ROWS = "rows"
+    """Every worker has some of the tables' rows, the rest of the model whole, and a slice of every batch."""
+
+
 class Arm(StrEnum):
     """The two ways to spend an embedding budget; num_sets = 1 is single-embedding."""
 

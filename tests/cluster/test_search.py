@@ -74,3 +74,8 @@ def test_what_cannot_be_searched_is_refused_before_anything_starts(
     with pytest.raises(ConfigError, match=message):
         search(name, small_dataset, grid, options, replace(how, plan=False))
     assert not Path(how.storage).exists()
+
+
+def test_a_search_by_several_workers_is_refused(small_dataset: Dataset, how: LaunchOptions) -> None:
+    with pytest.raises(ConfigError, match="workers_per_trial is 2, but a search trains each sample by one worker"):
+        search("tune", small_dataset, GRID, SearchOptions(), replace(how, workers_per_trial=2))

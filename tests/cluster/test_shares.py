@@ -4,6 +4,7 @@ import pytest
 
 from recscale.cluster.shares import ClusterInfo, NodeShape, Share, check_shares, default_share, slots
 from recscale.errors import ConfigError
+from recscale.records import Parallel
 
 
 def cluster(*machines: tuple[float, float]) -> ClusterInfo:
@@ -64,3 +65,7 @@ def test_a_senseless_share_is_refused(values: dict[str, float], message: str) ->
 
 def test_threads_follow_the_cpus() -> None:
     assert [Share(cpus=cpus).threads for cpus in (0.5, 1, 3.7)] == [1, 1, 3]
+
+
+def test_a_share_says_how_its_workers_divide_a_trial() -> None:
+    assert [str(Share(workers=count, parallel=Parallel.SETS)) for count in (1, 2)] == ["1 CPU", "2 x (1 CPU) sets"]

@@ -34,7 +34,7 @@ def assert_row_is_the_svd(row, table_DK, block_JK):
 def test_every_pair_in_every_set_is_the_svd_of_the_explicit_sub_embedding(table_sets, block_sets, block_rows, sizes):
     weight_VMK = draw(sum(sizes), table_sets, COLUMNS)
     blocks_MNNJK = draw(block_sets, len(sizes), len(sizes), block_rows, COLUMNS)
-    rows = measure_sub_embeddings(weight_VMK, sizes, blocks_MNNJK)
+    rows = measure_sub_embeddings(weight_VMK.flatten(1), weight_VMK.shape[1], sizes, blocks_MNNJK)
     every_pair = list(np.ndindex(max(table_sets, block_sets), len(sizes), len(sizes)))
     assert [(row.set_index, row.field, row.toward) for row in rows] == every_pair
     tables = weight_VMK.split(sizes)
@@ -52,7 +52,7 @@ def test_selection_blocks_give_the_abundance_of_the_selected_columns(sizes):
     for i in range(fields):
         for place, j in enumerate(other for other in range(fields) if other != i):
             blocks_MNNJK[0, i, j, :, part * place : part * (place + 1)] = torch.eye(part)
-    rows = measure_sub_embeddings(weight_VMK, sizes, blocks_MNNJK)
+    rows = measure_sub_embeddings(weight_VMK.flatten(1), weight_VMK.shape[1], sizes, blocks_MNNJK)
     assert [(row.field, row.toward) for row in rows] == [(i, j) for i in range(4) for j in range(4) if i != j]
     for row in rows:
         place = row.toward - (row.toward > row.field)
@@ -65,17 +65,17 @@ def test_selection_blocks_give_the_abundance_of_the_selected_columns(sizes):
 def test_measuring_leaves_weights_and_blocks_alone(sizes):
     weight_VMK = draw(sum(sizes), 2, COLUMNS).requires_grad_()
     blocks_MNNJK = draw(2, 4, 4, COLUMNS, COLUMNS).requires_grad_()
-    measure_sub_embeddings(weight_VMK, sizes, blocks_MNNJK)
+    measure_sub_embeddings(weight_VMK.flatten(1), weight_VMK.shape[1], sizes, blocks_MNNJK)
     assert weight_VMK.grad is blocks_MNNJK.grad is None
 
 
 def test_an_erased_table_shows_nothing(sizes):
-    rows = measure_sub_embeddings(torch.zeros(sum(sizes), 1, 3), sizes, draw(1, 4, 4, 3, 3))
+    rows = measure_sub_embeddings(torch.zeros(sum(sizes), 3), 1, sizes, draw(1, 4, 4, 3, 3))
     assert {row.information_abundance for row in rows} == {0.0}
 
 
 def test_the_table_names_both_fields(sizes):
-    rows = measure_sub_embeddings(draw(sum(sizes), 1, 3), sizes, draw(1, 4, 4, 3, 3))
+    rows = measure_sub_embeddings(draw(sum(sizes), 3), 1, sizes, draw(1, 4, 4, 3, 3))
     table = sub_embeddings_table(rows, ["a", "b", "c", "d"])
     assert table.schema.equals(SUB_EMBEDDINGS_SCHEMA)
     assert table.slice(6, 1).to_pylist()[0].items() >= {"field": "b", "toward": "c", "set_index": 0}.items()
@@ -84,4 +84,4 @@ def test_the_table_names_both_fields(sizes):
 @pytest.mark.parametrize("shape", [(1, 4, 4, 3, 5), (1, 3, 4, 3, 3), (3, 4, 4, 3, 3)])
 def test_blocks_that_do_not_fit_are_refused(shape, sizes):
     with pytest.raises(ConfigError, match="do not fit tables"):
-        measure_sub_embeddings(draw(sum(sizes), 2, 3), sizes, torch.ones(shape))
+        measure_sub_embeddings(draw(sum(sizes), 6), 2, sizes, torch.ones(shape))

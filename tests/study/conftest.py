@@ -103,6 +103,10 @@ def _trained(spec: TrialSpec, dataset: Dataset) -> TrainedTrial:
     )
     zeros = np.zeros(len(test), np.float32)
     blocks = model.interaction.cross_blocks()
-    shown = None if blocks is None else measure_sub_embeddings(model.tables.by_set(), sizes, blocks)
+    shown = (
+        None
+        if blocks is None
+        else measure_sub_embeddings(model.tables.weight.detach(), model.tables.num_sets, sizes, blocks)
+    )
     sub_embeddings = None if shown is None else sub_embeddings_table(shown, names)
     return TrainedTrial(result, spectra, zeros, test, zeros[: len(members)], members, sub_embeddings)

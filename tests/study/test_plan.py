@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from recscale.data.reader import Dataset
-from recscale.records import ModelSpec, Penalty, TrialResult, TrialSpec
-from recscale.study.plan import Machine, Plan, estimate_seconds, make_plan, measure_machine
+from recscale.records import ModelSpec, Parallel, Penalty, TrialResult, TrialSpec
+from recscale.study.plan import Machine, Plan, TeamShape, estimate_seconds, make_plan, measure_machine
 from recscale.study.plan_text import plan_text
 from recscale.study.store import TrialStatus, TrialStore
 from recscale.study.study import Study
@@ -62,6 +62,25 @@ def test_a_penalty_that_a_family_does_not_admit_is_refused_by_name(study: Study,
     text = plan_text(plan, "1 CPU")
     assert "refused: dnn at scale 4 with 4 sets does not admit the penalty pattern_alignment: its interaction" in text
     assert text.count("missing penalty=pattern_alignment\n") == 4
+
+
+@pytest.mark.parametrize("way", list(Parallel))
+def test_a_plan_for_several_workers_shows_what_each_holds_and_sends(
+    way: Parallel, study: Study, small_dataset: Dataset
+) -> None:
+    alone = {trial.spec: trial for trial in _plan(study, small_dataset).trials}
+    manifest, team = small_dataset.manifest, TeamShape(2, way)
+    plan = make_plan(study.spec.trials, (), manifest, study.store, MACHINE, slots=2, team=team)
+    divided = [spec for spec in alone if way is not Parallel.SETS or spec.model.num_sets > 1]
+    assert [trial.spec for trial in plan.trials] == divided
+    assert all(0 < t.worker.peak_memory_bytes < alone[t.spec].worker.peak_memory_bytes for t in plan.trials)
+    assert all(trial.cost == alone[trial.spec].cost for trial in plan.trials)
+    text = plan_text(plan, "2 x (1 CPU)").splitlines()
+    assert text[0].endswith("sent/step")
+    for line, trial in zip(text[1:], plan.trials, strict=False):
+        unit = {"k": 1e3, "M": 1e6}.get(line[-1], 1.0)
+        assert float(line.split()[-1].rstrip("kM")) * unit == pytest.approx(trial.worker.sent_bytes_per_step, rel=0.01)
+    assert sum("its num_sets is 1" in line for line in text) == len(plan.refused)
 
 
 def test_time_left_is_work_over_slots_but_never_less_than_the_longest_trial(

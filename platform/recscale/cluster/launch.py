@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 import torch
@@ -22,10 +22,10 @@ from recscale.cluster.shares import (
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError
 from recscale.models.accounting import ModelCost
-from recscale.records import StudySpec, TrialSpec
+from recscale.records import Parallel, StudySpec, TrialSpec
 from recscale.storage.location import Location, check_storage, location
 from recscale.study.grid import Grid, ResolvedGrid, resolve_all
-from recscale.study.plan import Plan, make_plan, measure_machine
+from recscale.study.plan import Plan, TeamShape, make_plan, measure_machine
 from recscale.study.plan_text import plan_text
 from recscale.study.privacy import write_privacy
 from recscale.study.provenance import gather_provenance
@@ -53,7 +53,13 @@ class LaunchOptions:
     gpus_per_trial: float | None = None
     """GPUs, or the fraction of one, each trial holds. None: 1 where the cluster has GPUs."""
     memory_per_trial: float | None = None
-    """GiB one trial may use. None: this machine's memory over the trials that run at once on it."""
+    """GiB one trial's worker may use. None: this machine's memory over the workers that run at once on it."""
+    workers_per_trial: int = 1
+    """Workers that train one trial together, each with the CPUs and GPUs above; more than 1 needs executor train."""
+    parallel: Parallel = Parallel.DATA
+    """How several workers divide a trial: data (batches are sliced), sets (each has embedding sets of its own and no
+    table travels), rows (each has some of the tables' rows); the result is that of one worker. docs/scale.md says when
+    to use which."""
     max_retries: int = 1
     """Restarts of a trial whose process died; it goes on from its checkpoint."""
     privacy: bool = False
@@ -138,7 +144,9 @@ def plan_trials(
         check_shares([share], info)
     machine = measure_machine(share.threads, _memory(options, share, info))
     store = TrialStore(location(options.storage))
-    plan = make_plan(resolved.trials, resolved.refused, dataset.manifest, store, machine, slots(share, info), known)
+    team = TeamShape(share.workers, share.parallel)
+    at_once = slots(share, info)
+    plan = make_plan(resolved.trials, resolved.refused, dataset.manifest, store, machine, at_once, known, team)
     if not plan.trials:
         raise ConfigError("; ".join(refusal.reason for refusal in plan.refused))
     return plan, share
@@ -153,6 +161,8 @@ def _share(options: LaunchOptions, info: ClusterInfo) -> Share:
     return Share(
         cpus=usual.cpus if options.cpus_per_trial is None else options.cpus_per_trial,
         gpus=usual.gpus if options.gpus_per_trial is None else options.gpus_per_trial,
+        workers=options.workers_per_trial,
+        parallel=options.parallel,
     )
 
 
@@ -163,10 +173,10 @@ def _this_machine() -> ClusterInfo:
 
 
 def _memory(options: LaunchOptions, share: Share, info: ClusterInfo) -> int:
-    """Bytes one trial may use: as told, else GPU memory times the share, else host memory over the trials on it."""
+    """Bytes one worker may use: as told, else GPU memory times the share, else host memory over the workers on it."""
     if options.memory_per_trial is not None:
         return int(options.memory_per_trial * 2**30)
     if share.gpus and torch.cuda.is_available():
         return int(torch.cuda.get_device_properties(0).total_memory * share.gpus)
     host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return host // max(1, slots(share, _this_machine()))
+    return host // max(1, slots(replace(share, workers=1), _this_machine()))

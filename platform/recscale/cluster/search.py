@@ -37,6 +37,10 @@ def search(name: str, dataset: Dataset, grid: Grid, options: SearchOptions, how:
     if grid.axes:
         names = ", ".join(axis.field for axis in grid.axes)
         raise ConfigError(f"got the axes {names}, but a search tunes family x scale x sets; run one study per value")
+    if how.workers_per_trial != 1:
+        raise ConfigError(
+            f"workers_per_trial is {how.workers_per_trial}, but a search trains each sample by one worker; leave it out"
+        )
     resolved = resolve(grid, dataset.manifest.fingerprint)
     specs = tuple(dict.fromkeys(replace(spec, seed=options.search_seed) for spec in resolved.trials))
     check_search(options, grid.seeds, specs)

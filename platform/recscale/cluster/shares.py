@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from recscale.errors import ConfigError
+from recscale.records import Parallel
 
 
 class Executor(StrEnum):
@@ -55,6 +56,8 @@ class Share:
     """GPUs per worker: a fraction of one, or a whole number."""
     workers: int = 1
     """Processes that train the trial together."""
+    parallel: Parallel = Parallel.DATA
+    """How several workers divide the trial."""
 
     def __post_init__(self) -> None:
         if not (
@@ -87,9 +90,9 @@ class Share:
         return {name: value for name, value in (("CPU", self.cpus), ("GPU", self.gpus)) if value}
 
     def __str__(self) -> str:
-        """One worker's part, and how many workers where there are several."""
+        """One worker's part; where there are several, how many and how they divide the trial."""
         part = f"{self.cpus:g} CPU" + (f" + {self.gpus:g} GPU" if self.gpus else "")
-        return part if self.workers == 1 else f"{self.workers} x ({part})"
+        return part if self.workers == 1 else f"{self.workers} x ({part}) {self.parallel.value}"
 
 
 def default_share(info: ClusterInfo) -> Share:

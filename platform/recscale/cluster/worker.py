@@ -12,15 +12,18 @@ from ray.train.torch import TorchTrainer, get_device
 
 from recscale.cluster.jobs import Outcome, TrialJob, Work
 from recscale.cluster.shares import Share
-from recscale.errors import ConfigError
 from recscale.storage.location import location
 from recscale.study.store import TrialStore
 from recscale.study.trial import run_trial
 from recscale.training.checkpoints import Checkpoints, FolderCheckpoints, State, checkpoints_in
+from recscale.training.parallel import ONE, Strategy, strategy_of
 
 
 class RayCheckpoints:
-    """Checkpoints that Ray Train persists and hands to a restarted worker."""
+    """Checkpoints that Ray Train persists and hands to a restarted worker; of several workers each has its file."""
+
+    def __init__(self, strategy: Strategy = ONE) -> None:
+        self._strategy = strategy
 
     def load(self) -> State | None:
         """The newest reported state, None where nothing was reported."""
@@ -28,24 +31,25 @@ class RayCheckpoints:
         if checkpoint is None:
             return None
         with checkpoint.as_directory() as folder:
-            return FolderCheckpoints(Path(folder)).load()
+            return FolderCheckpoints(Path(folder), self._strategy.state_name).load()
 
     def save(self, state: State) -> None:
-        """Reports the state of the first worker; every worker has to call it, as often as the others."""
-        if ray.train.get_context().get_world_rank() != 0:
+        """Reports this worker's part, if it has one; every worker has to call it, as often as the others."""
+        if not self._strategy.writes_state:
             ray.train.report({})
             return
         with tempfile.TemporaryDirectory() as folder:
-            FolderCheckpoints(Path(folder)).save(state)
+            FolderCheckpoints(Path(folder), self._strategy.state_name).save(state)
             ray.train.report({}, checkpoint=Checkpoint.from_directory(folder))
 
 
 def train_trial(job: TrialJob, checkpoints: Checkpoints) -> None:
     """Trains the trial on this worker's device and stores what it leaves; raises what training raises."""
-    workers = ray.train.get_context().get_world_size()
-    if workers > 1:
-        raise ConfigError(f"a trial's share is {workers} workers, but training uses one process; set workers to 1")
-    run_trial(job.spec, job.dataset_path, job.storage, checkpoints, worker_device(job.share))
+    strategy = strategy_of(job.share.parallel) if job.share.workers > 1 else ONE
+    device = worker_device(job.share)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # workers on one machine see all of its GPUs that any of them has
+    run_trial(job.spec, job.dataset_path, job.storage, checkpoints, device, strategy=strategy)
 
 
 def worker_device(share: Share) -> torch.device:
@@ -65,7 +69,7 @@ def train_loop(config: dict[str, Any]) -> Any:
     job: TrialJob = config["job"]
     torch.set_num_threads(job.share.threads)
     if job.share.workers > 1:
-        config["work"](job, RayCheckpoints())
+        config["work"](job, RayCheckpoints(strategy_of(job.share.parallel)))
         return Outcome(error=None)
     return _attempt(config["work"], job, RayCheckpoints())
 

@@ -3,7 +3,8 @@
 E_i^{->j} = E_i W_{i->j}^T. Its singular values are the roots of the eigenvalues of W G_i W^T, with G_i = E_i^T E_i of
 the table in float64, so no sub-embedding is ever made. A block of zeros means that field i shows nothing to j.
 
-Legend: V rows of all fields, M embedding sets, N fields, K columns that a set has per id, J columns of a sub-embedding.
+Legend: V rows of all fields, M embedding sets, N fields, K columns that a set has per id, P = M*K, J columns of a
+sub-embedding.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +14,7 @@ import pyarrow as pa
 import torch
 
 from recscale.collapse.spectra import effective_rank, information_abundance, spectrum_of_gram
-from recscale.collapse.tables import gram_matrices
+from recscale.collapse.tables import Rows, field_tables, gram_matrices
 from recscale.errors import ConfigError
 
 
@@ -57,27 +58,53 @@ SUB_EMBEDDINGS_SCHEMA = pa.schema(
 """Columns of a trial's sub_embeddings.arrow."""
 
 
+@dataclass(frozen=True)
+class _SetTable:
+    """One set's columns of a field's rows."""
+
+    rows: Rows
+    """All sets' columns."""
+    columns: slice
+    """The set's."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """Rows and columns."""
+        return torch.Size((self.rows.shape[0], self.columns.stop - self.columns.start))
+
+    @property
+    def device(self) -> torch.device:
+        """Where slices lie."""
+        return self.rows.device
+
+    def __getitem__(self, rows: slice) -> torch.Tensor:
+        """Consecutive rows."""
+        return self.rows[rows][:, self.columns]
+
+
 def measure_sub_embeddings(
-    weight_VMK: torch.Tensor, vocabulary_sizes: Sequence[int], blocks_MNNJK: torch.Tensor
+    weight_VP: Rows, num_sets: int, vocabulary_sizes: Sequence[int], blocks_MNNJK: torch.Tensor
 ) -> tuple[SubEmbedding, ...]:
     """One row per set and pair of fields whose block is not zero, by set, i and j.
 
     Where all sets share an interaction (blocks of one set) or tables (weights of one set), the one serves every other.
     ConfigError where tables and blocks do not fit.
     """
-    _check_shapes(weight_VMK, vocabulary_sizes, blocks_MNNJK)
+    _check_shapes(weight_VP, num_sets, vocabulary_sizes, blocks_MNNJK)
     rows: list[SubEmbedding] = []
+    dim = weight_VP.shape[1] // num_sets
     with torch.no_grad():
-        tables = torch.split(weight_VMK.detach(), list(vocabulary_sizes))
-        for set_index in range(max(weight_VMK.shape[1], len(blocks_MNNJK))):
+        tables = field_tables(weight_VP, vocabulary_sizes)
+        for set_index in range(max(num_sets, len(blocks_MNNJK))):
             blocks_NNJK = blocks_MNNJK[set_index % len(blocks_MNNJK)].detach()
-            for field, table_DMK in enumerate(tables):
-                table_DK = table_DMK[:, set_index % table_DMK.shape[1]]
+            first = set_index % num_sets * dim
+            for field, table_DP in enumerate(tables):
+                table_DK = _SetTable(table_DP, slice(first, first + dim))
                 rows.extend(_of_field(set_index, field, table_DK, blocks_NNJK[field]))
     return tuple(rows)
 
 
-def _of_field(set_index: int, field: int, table_DK: torch.Tensor, blocks_NJK: torch.Tensor) -> Iterator[SubEmbedding]:
+def _of_field(set_index: int, field: int, table_DK: Rows, blocks_NJK: torch.Tensor) -> Iterator[SubEmbedding]:
     """The row of every field that this one shows something to."""
     (gram_KK,) = gram_matrices(table_DK, None)
     wide_NJK = blocks_NJK.double()
@@ -94,7 +121,7 @@ def _of_field(set_index: int, field: int, table_DK: torch.Tensor, blocks_NJK: to
             set_index=set_index,
             field=field,
             toward=toward,
-            vocabulary_size=len(table_DK),
+            vocabulary_size=table_DK.shape[0],
             dim=dim,
             information_abundance=abundance,
             ia_ratio=abundance / dim,
@@ -109,13 +136,13 @@ def sub_embeddings_table(rows: Sequence[SubEmbedding], field_names: Sequence[str
     return pa.Table.from_pylist(named, schema=SUB_EMBEDDINGS_SCHEMA)
 
 
-def _check_shapes(weight_VMK: torch.Tensor, vocabulary_sizes: Sequence[int], blocks_MNNJK: torch.Tensor) -> None:
+def _check_shapes(weight_VP: Rows, sets: int, vocabulary_sizes: Sequence[int], blocks_MNNJK: torch.Tensor) -> None:
     fields = len(vocabulary_sizes)
-    rows, sets, columns = weight_VMK.shape
+    rows, columns = weight_VP.shape[0], weight_VP.shape[1] // sets
     block_sets, *pairs, _, block_columns = blocks_MNNJK.shape
     fits = rows == sum(vocabulary_sizes) and pairs == [fields, fields] and block_columns == columns
     if not fits or (sets != block_sets and 1 not in (sets, block_sets)):
         raise ConfigError(
-            f"blocks of shape {tuple(blocks_MNNJK.shape)} do not fit tables of shape {tuple(weight_VMK.shape)} and "
+            f"blocks of shape {tuple(blocks_MNNJK.shape)} do not fit tables of shape {(rows, sets, columns)} and "
             f"{fields} fields; expected cross_blocks() to be [{sets} or 1, {fields}, {fields}, J, {columns}]"
         )

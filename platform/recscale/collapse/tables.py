@@ -8,6 +8,8 @@ the set diversity.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -32,6 +34,48 @@ CHUNK_ENTRIES = 2**19
 """Entries converted to float64 at a time: 4 MiB per copy, whatever the table's size."""
 
 
+class Rows(Protocol):
+    """Rows of a matrix, a tensor's or such as lie with several workers: a slice of them is a tensor."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """Rows and columns."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where slices lie."""
+
+    def __getitem__(self, rows: slice) -> torch.Tensor:
+        """Consecutive rows, all columns."""
+
+
+@dataclass(frozen=True)
+class RowRange:
+    """Consecutive rows of a matrix, read when they are asked for."""
+
+    whole: Rows
+    """The matrix."""
+    start: int
+    """Its first row here."""
+    rows: int
+    """Rows from there on."""
+
+    @property
+    def shape(self) -> torch.Size:
+        """Rows and columns."""
+        return torch.Size((self.rows, self.whole.shape[1]))
+
+    @property
+    def device(self) -> torch.device:
+        """Where slices lie."""
+        return self.whole.device
+
+    def __getitem__(self, rows: slice) -> torch.Tensor:
+        """Consecutive rows."""
+        first, last, _ = rows.indices(self.rows)
+        return self.whole[self.start + first : self.start + last]
+
+
 @dataclass(frozen=True)
 class _Spectra:
     """The spectra of one field under one weighting."""
@@ -45,7 +89,7 @@ class _Spectra:
 
 
 def measure_tables(
-    weight_VP: torch.Tensor,
+    weight_VP: Rows,
     vocabulary_sizes: Sequence[int],
     num_sets: int,
     counts: Sequence[NDArray[np.int64]] | None,
@@ -58,20 +102,25 @@ def measure_tables(
     _check_shapes(weight_VP, vocabulary_sizes, num_sets, counts)
     rows: list[FieldCollapse] = []
     with torch.no_grad():
-        tables = torch.split(weight_VP.detach(), list(vocabulary_sizes))
-        for field, table_DP in enumerate(tables):
+        for field, table_DP in enumerate(field_tables(weight_VP, vocabulary_sizes)):
             root_D = None if counts is None else _root_frequency(counts[field], field).to(table_DP.device)
             for weighting, spectra in _field_spectra(table_DP, root_D, num_sets, field):
-                rows.extend(_field_rows(field, len(table_DP), weighting, spectra))
+                rows.extend(_field_rows(field, table_DP.rows, weighting, spectra))
     return CollapseMeasurement(tuple(rows))
 
 
+def field_tables(weight_VP: Rows, vocabulary_sizes: Sequence[int]) -> list[RowRange]:
+    """Every field's rows."""
+    starts = [0, *accumulate(vocabulary_sizes)]
+    return [RowRange(weight_VP, start, size) for start, size in zip(starts, vocabulary_sizes, strict=False)]
+
+
 def _field_spectra(
-    table_DP: torch.Tensor, root_D: torch.Tensor | None, num_sets: int, field: int
+    table_DP: Rows, root_D: torch.Tensor | None, num_sets: int, field: int
 ) -> Iterator[tuple[Weighting, _Spectra]]:
     """Yields the spectra of one field, uniform first."""
-    if table_DP.numel() <= DIRECT_ENTRIES:
-        exact_DP = _finite(table_DP.double().cpu(), field)
+    if table_DP.shape.numel() <= DIRECT_ENTRIES:
+        exact_DP = _finite(table_DP[:].double().cpu(), field)
         yield Weighting.UNIFORM, _direct(exact_DP, num_sets, Weighting.UNIFORM)
         if root_D is not None:
             yield Weighting.FREQUENCY, _direct(exact_DP * root_D.cpu()[:, None], num_sets, Weighting.FREQUENCY)
@@ -102,12 +151,12 @@ def _through_gram(gram_PP: torch.Tensor, num_sets: int, weighting: Weighting) ->
     return _Spectra([spectrum_of_gram(block_KK) for block_KK in blocks], concatenated, diversity)
 
 
-def gram_matrices(table_DP: torch.Tensor, root_D: torch.Tensor | None) -> list[torch.Tensor]:
+def gram_matrices(table_DP: Rows, root_D: torch.Tensor | None) -> list[torch.Tensor]:
     """Float64 Gram matrices of the table and, given root frequencies, of the weighted table, in one pass over rows."""
-    chunk_rows = max(1, CHUNK_ENTRIES // table_DP.shape[1])
-    size = table_DP.shape[1]
+    rows, size = table_DP.shape
+    chunk_rows = max(1, CHUNK_ENTRIES // size)
     grams = torch.zeros((1 if root_D is None else 2, size, size), dtype=torch.float64, device=table_DP.device)
-    for start in range(0, len(table_DP), chunk_rows):
+    for start in range(0, rows, chunk_rows):
         chunk_CP = table_DP[start : start + chunk_rows].double()
         grams[0].addmm_(chunk_CP.T, chunk_CP)
         if root_D is not None:
@@ -158,13 +207,13 @@ def _finite(values: torch.Tensor, field: int) -> torch.Tensor:
 
 
 def _check_shapes(
-    weight_VP: torch.Tensor,
+    weight_VP: Rows,
     vocabulary_sizes: Sequence[int],
     num_sets: int,
     counts: Sequence[NDArray[np.int64]] | None,
 ) -> None:
     """ConfigError where the tables, the vocabulary, the sets and the counts do not fit together."""
-    if weight_VP.ndim != 2 or weight_VP.shape[0] != sum(vocabulary_sizes) or min(vocabulary_sizes, default=0) < 1:
+    if len(weight_VP.shape) != 2 or weight_VP.shape[0] != sum(vocabulary_sizes) or min(vocabulary_sizes, default=0) < 1:
         raise ConfigError(
             f"tables of shape {tuple(weight_VP.shape)} do not fit {len(vocabulary_sizes)} fields with "
             f"{sum(vocabulary_sizes)} ids in all; expected one row per id and at least one id per field"

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from recscale.errors import ConfigError
 from recscale.models.families import built_interaction, get_family
-from recscale.models.sets import interact, interaction_spec, join, joined_widths
+from recscale.models.sets import Across, alone, interact, interaction_spec, join, joined_widths
 from recscale.models.tables import EmbeddingTables, GradientLayout
 from recscale.records import ModelSpec
 
@@ -22,14 +22,19 @@ class MultiEmbeddingModel(nn.Module):
         spec: ModelSpec,
         vocabulary_sizes: Sequence[int],
         gradient_layout: GradientLayout = GradientLayout.SPARSE,
+        tables: EmbeddingTables | None = None,
     ) -> None:
+        """With `tables`, those instead of tables of its own."""
         check_spec(spec)
         super().__init__()
         family = get_family(spec.family)
         num_fields = len(vocabulary_sizes)
         self.spec, self.vectors_per_id = spec, family.vectors_per_id(num_fields)
-        columns = spec.embed_dim * self.vectors_per_id
-        self.tables = EmbeddingTables(vocabulary_sizes, spec.table_sets, columns, gradient_layout)
+        self.across: Across = alone
+        if tables is None:
+            columns = table_columns(spec, num_fields)
+            tables = EmbeddingTables(vocabulary_sizes, spec.table_sets, columns, gradient_layout)
+        self.tables = tables
         self.interaction = built_interaction(family, interaction_spec(spec), num_fields)
         self.head = family.build_head(spec, joined_widths(self.interaction.widths, spec))
 
@@ -40,11 +45,16 @@ class MultiEmbeddingModel(nn.Module):
     def score(self, emb_MBNK: Tensor) -> Tensor:
         """logit_B of a batch's vectors, as the tables give them."""
         streams_MBH = interact(self.interaction, emb_MBNK, self.spec)
-        return join(self.head, streams_MBH, self.spec.combination).float()
+        return join(self.head, streams_MBH, self.spec.combination, self.across).float()
 
     def dense_parameters(self) -> Iterator[nn.Parameter]:
         """Every parameter but the table."""
         return (parameter for parameter in self.parameters() if parameter is not self.tables.weight)
+
+
+def table_columns(spec: ModelSpec, num_fields: int) -> int:
+    """Columns that a set has per id."""
+    return spec.embed_dim * get_family(spec.family).vectors_per_id(num_fields)
 
 
 def check_spec(spec: ModelSpec) -> None:

@@ -3,11 +3,15 @@
 Legend: M embedding sets, B batch, H features of a set, F = M*H, X: [B, F] or [M, B, H].
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+Standardise = Callable[[Tensor, float], tuple[Tensor, Tensor, Tensor, Tensor]]
+"""(x, eps) -> (x - mean) / sqrt(variance + eps) over the rows of all workers; mean_F, biased variance_F; those rows."""
 
 
 class NormReLUDropout(nn.BatchNorm1d):
@@ -16,9 +20,12 @@ class NormReLUDropout(nn.BatchNorm1d):
     def __init__(self, features: int, dropout: float) -> None:
         super().__init__(features)
         self.dropout = dropout
+        self.across: Standardise | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         """Of x_BF or x_MBH, the same shape."""
+        if self.training and self.across is not None:
+            return functional.dropout(functional.relu(self._of_all_workers(x.float())), self.dropout)
         if self.training and compiles(x):
             return self._fused(x.float())
         normed = super().forward(x) if x.dim() == 2 else self._sets_apart(x)
@@ -30,19 +37,30 @@ class NormReLUDropout(nn.BatchNorm1d):
         x_BF: Tensor = super().forward(x_MBH.transpose(0, 1).reshape(rows, sets * features))
         return x_BF.view(rows, sets, features).transpose(0, 1)
 
+    def _of_all_workers(self, x: Tensor) -> Tensor:
+        """Normalises over the rows of all workers."""
+        assert self.across is not None
+        standard, mean_F, variance_F, rows = self.across(x, self.eps)
+        self._track(mean_F, variance_F, rows.float())
+        weight, bias = (each.view(*x.shape[:-2], 1, x.shape[-1]) for each in (self.weight, self.bias))
+        return torch.addcmul(bias, standard, weight)
+
     def _fused(self, x: Tensor) -> Tensor:
-        """One compiled pass for statistics and one for the rest; the running statistics move as torch's do."""
+        """One compiled pass for statistics and one for the rest."""
         dropped = min(round(self.dropout * 2**32), 2**32 - 1)
         y, mean_F, variance_F = _Fused.apply(x, self.weight, self.bias, self.eps, dropped)  # type: ignore[no-untyped-call]
+        self._track(mean_F, variance_F, x.shape[-2])
+        return y  # type: ignore[no-any-return]
+
+    def _track(self, mean_F: Tensor, variance_F: Tensor, rows: int | Tensor) -> None:
+        """Moves the running statistics as torch does."""
         assert self.num_batches_tracked is not None
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.momentum is not None
-        rows = x.shape[-2]
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean_F, self.momentum)
         self.running_var.lerp_(variance_F * (rows / (rows - 1)), self.momentum)
-        return y  # type: ignore[no-any-return]
 
 
 def compiles(x: Tensor) -> bool:

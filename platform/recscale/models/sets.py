@@ -3,6 +3,7 @@
 Legend: M embedding sets, B batch, N fields, K columns that a set has per id, H features of a stream.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from torch import Tensor, nn
@@ -11,6 +12,13 @@ from recscale.models.families import Interaction
 from recscale.records import Combination, ModelSpec, Sharing
 
 Streams = tuple[Tensor, ...]
+Across = Callable[[Streams], Streams]
+"""Joined streams [B, H] of this worker's sets -> those of all workers' sets."""
+
+
+def alone(joined_BH: Streams) -> Streams:
+    """Where one worker has all sets."""
+    return joined_BH
 
 
 def interaction_spec(spec: ModelSpec) -> ModelSpec:
@@ -40,7 +48,7 @@ def joined_widths(widths: tuple[int, ...], spec: ModelSpec) -> tuple[int, ...]:
     return tuple(sets * width for width in widths)
 
 
-def join(head: nn.Module, streams_MBH: Streams, combination: Combination) -> Tensor:
+def join(head: nn.Module, streams_MBH: Streams, combination: Combination, across: Across = alone) -> Tensor:
     """logit_B from the streams of all sets; a single set is joined already, without a pass over it."""
     if len(streams_MBH[0]) == 1:
         joined = tuple(stream_MBH.squeeze(0) for stream_MBH in streams_MBH)
@@ -50,7 +58,7 @@ def join(head: nn.Module, streams_MBH: Streams, combination: Combination) -> Ten
         joined = tuple(stream_MBH.transpose(0, 1).flatten(1) for stream_MBH in streams_MBH)
     else:
         return _mean_logits(head, streams_MBH)
-    logit_B: Tensor = head(joined)
+    logit_B: Tensor = head(across(joined))
     return logit_B
 
 

@@ -14,6 +14,9 @@ from torch.nn import functional
 
 from recscale.errors import ConfigError
 
+DRAWN_ENTRIES = 2**22
+"""Entries drawn at a time where a part of a matrix is kept: 16 MiB."""
+
 
 class GradientLayout(StrEnum):
     """Layout of the gradient on the fused table: dense for an optimizer that moves every row, else sparse COO."""
@@ -43,7 +46,7 @@ class EmbeddingTables(nn.Module):
         self.vocabulary_sizes = tuple(vocabulary_sizes)
         self.num_sets = num_sets
         self.embed_dim = embed_dim
-        self.gradient_layout = gradient_layout
+        self.gradient_layout = self.lookup_layout = gradient_layout
         starts = [0, *accumulate(self.vocabulary_sizes)]
         self.weight = nn.Parameter(torch.empty(starts[-1], num_sets * embed_dim))
         self.register_buffer("offsets_N", torch.tensor(starts[:-1], dtype=torch.int64), persistent=False)
@@ -54,9 +57,25 @@ class EmbeddingTables(nn.Module):
         bound = math.sqrt(6 / (self.weight.shape[0] + self.embed_dim))
         nn.init.uniform_(self.weight, -bound, bound)
 
+    def draw_part(self, whole: tuple[int, int], corner: tuple[int, int]) -> None:
+        """Fills `weight` with its part of what the whole matrix [V, M*K] would be drawn as, from `corner` on.
+
+        The whole is drawn, by and by, so that torch's generator is left as by drawing it; a part of it is held.
+        """
+        bound = math.sqrt(6 / (whole[0] + self.embed_dim))
+        (first, left), (rows, columns) = corner, self.weight.shape
+        chunk_rows = max(1, DRAWN_ENTRIES // whole[1])
+        with torch.no_grad():
+            for start in range(0, whole[0], chunk_rows):
+                chunk_RC = torch.empty(min(chunk_rows, whole[0] - start), whole[1]).uniform_(-bound, bound)
+                low, high = max(start, first), min(start + len(chunk_RC), first + rows)
+                if low < high:
+                    kept_RC = chunk_RC[low - start : high - start, left : left + columns]
+                    self.weight[low - first : high - first].copy_(kept_RC)
+
     def forward(self, ids_BN: Tensor) -> Tensor:
         """Vectors emb_MBNK, contiguous, of ids that are local to their field."""
-        sparse = self.gradient_layout is GradientLayout.SPARSE
+        sparse = self.lookup_layout is GradientLayout.SPARSE
         rows_BN = ids_BN + self.offsets_N
         emb_BNW = functional.embedding(rows_BN, self.weight, sparse=sparse)
         emb_BNMK = emb_BNW.view(*rows_BN.shape, self.num_sets, self.embed_dim)

@@ -11,10 +11,12 @@ import torch
 from recscale.data.manifest import Manifest
 from recscale.errors import ConfigError
 from recscale.models.accounting import ModelCost, account
-from recscale.records import Penalty, Precision, TrainSpec, TrialSpec
+from recscale.records import Parallel, Penalty, Precision, TrainSpec, TrialSpec
 from recscale.study.grid import Refusal
 from recscale.study.store import TrialStatus, TrialStore
+from recscale.training.parallel import check_parallel
 from recscale.training.penalties import check_penalty
+from recscale.training.traffic import WorkerCost, worker_cost
 
 STEP_OVERHEAD_SECONDS = 2e-3
 """Time of one optimizer step that neither FLOPs nor bytes explain, on a CPU."""
@@ -33,7 +35,20 @@ class Machine:
     bytes_per_second: float
     """Rate of reading and writing memory."""
     memory_bytes: int
-    """Memory that one trial may use."""
+    """Memory that one worker of a trial may use."""
+
+
+@dataclass(frozen=True)
+class TeamShape:
+    """How many workers train a trial, and how they divide it."""
+
+    workers: int
+    """Workers of one trial."""
+    parallel: Parallel = Parallel.DATA
+    """How several divide it."""
+
+
+ALONE = TeamShape(workers=1)
 
 
 @dataclass(frozen=True)
@@ -43,7 +58,9 @@ class PlannedTrial:
     spec: TrialSpec
     """What it is."""
     cost: ModelCost
-    """Parameters, FLOPs, bytes and memory, computed."""
+    """Parameters, FLOPs, bytes and memory, computed; of the whole trial."""
+    worker: WorkerCost
+    """Memory of one of its workers, and what that sends to the others per step."""
     seconds: float
     """Time to train: that of the same cell's finished seeds where there are some, else an estimate."""
     status: TrialStatus
@@ -76,10 +93,11 @@ def make_plan(
     machine: Machine,
     slots: int,
     known: Mapping[TrialSpec, ModelCost] = MappingProxyType({}),
+    team: TeamShape = ALONE,
 ) -> Plan:
     """Sizes every trial of which no cost is known.
 
-    Refuses what its family cannot build or penalise, and what does not fit into one slot.
+    Refuses what its family cannot build or penalise, what its workers cannot divide, and what does not fit into one.
     """
     standing = store.statuses(spec.trial_id for spec in trials)
     history = _Finished(store, [spec for spec in trials if standing[spec.trial_id] is TrialStatus.FINISHED])
@@ -89,16 +107,27 @@ def make_plan(
         try:
             cost = known.get(spec) or account(spec.model, spec.train, manifest.vocabulary_sizes)
             check_penalty(spec.model, spec.train.penalty, spec.train.penalty_weight, len(manifest.fields))
+            status = standing[spec.trial_id]
+            if status is TrialStatus.FINISHED or team.workers == 1:
+                worker = WorkerCost(cost.peak_memory_bytes, sent_bytes_per_step=0)
+            else:
+                worker = _divided(spec, manifest, team)
         except ConfigError as error:
             unfit[point] = Refusal(point, str(error))
             continue
-        status = standing[spec.trial_id]
-        if status is not TrialStatus.FINISHED and cost.peak_memory_bytes > machine.memory_bytes:
-            unfit[point] = _too_large(point, cost, machine)
+        if status is not TrialStatus.FINISHED and worker.peak_memory_bytes > machine.memory_bytes:
+            unfit[point] = _too_large(point, worker, machine)
             continue
-        seconds = history.seconds(spec) or estimate_seconds(spec.train, cost, manifest.split("train").rows, machine)
-        fitting.append(PlannedTrial(spec, cost, seconds, status))
+        estimate = estimate_seconds(spec.train, cost, manifest.split("train").rows, machine) / team.workers
+        fitting.append(PlannedTrial(spec, cost, worker, history.seconds(spec) or estimate, status))
     return Plan(tuple(fitting), (*refused, *unfit.values()), slots)
+
+
+def _divided(spec: TrialSpec, manifest: Manifest, team: TeamShape) -> WorkerCost:
+    """What one of several workers costs; ConfigError where they cannot divide the trial."""
+    rows = math.ceil(manifest.split("train").rows * spec.train.train_fraction)
+    check_parallel(spec, team.parallel, team.workers, rows, sum(manifest.vocabulary_sizes))
+    return worker_cost(spec.model, spec.train, manifest.vocabulary_sizes, team.parallel, team.workers)
 
 
 def estimate_seconds(train: TrainSpec, cost: ModelCost, rows: int, machine: Machine) -> float:
@@ -157,10 +186,10 @@ class _Finished:
         return sum(known) / len(known) if known else None
 
 
-def _too_large(point: str, cost: ModelCost, machine: Machine) -> Refusal:
+def _too_large(point: str, worker: WorkerCost, machine: Machine) -> Refusal:
     return Refusal(
         point,
-        f"{point}: needs {cost.peak_memory_bytes / 2**30:.1f} GiB, but one trial's share has "
+        f"{point}: needs {worker.peak_memory_bytes / 2**30:.1f} GiB, but one trial's share has "
         f"{machine.memory_bytes / 2**30:.1f} GiB; run fewer trials at once, lower the scale or use a larger machine",
     )
 

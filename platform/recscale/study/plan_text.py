@@ -7,6 +7,7 @@ from recscale.study.plan import Plan, PlannedTrial
 from recscale.study.results import further_axes
 from recscale.study.store import TrialStatus
 
+SENT_HEADER = "sent/step"
 HEADER = (
     f"{'trial':12} {'family':12} {'scale':>5} {'sets':>4} {'dim':>4} {'seed':>4} {'table':>8} {'dense':>8} "
     f"{'FLOPs/row':>9} {'bytes/step':>10} {'memory':>8} {'seconds':>7}  {'share':10} status"
@@ -16,22 +17,28 @@ HEADER = (
 def plan_text(plan: Plan, share: str) -> str:
     """The whole plan; numbers are computed before launch, seconds are estimates unless a seed has been run."""
     axes = further_axes([trial.spec for trial in plan.trials])
-    lines = [HEADER, *(f"{_line(trial, share)} {_settings(trial.spec, axes)}".rstrip() for trial in plan.trials)]
+    several = any(trial.worker.sent_bytes_per_step for trial in plan.trials)
+    lines = [HEADER + (f" {SENT_HEADER:>10}" if several else "")]
+    for trial in plan.trials:
+        sent = f" {_short(trial.worker.sent_bytes_per_step):>10}" if several else ""
+        lines.append(f"{_line(trial, share)}{sent} {_settings(trial.spec, axes)}".rstrip())
     lines += [f"refused: {refusal.reason}" for refusal in plan.refused]
     finished = sum(trial.status is TrialStatus.FINISHED for trial in plan.trials)
     lines.append(
         f"{len(plan.trials)} trials, {finished} finished, {len(plan.refused)} points refused; "
         f"{plan.slots} at a time, about {time_text(plan.seconds_left)} left"
     )
+    if several:
+        lines.append("memory is one worker's; sent/step is what one worker sends to the others of its trial, in bytes")
     return "\n".join(lines)
 
 
 def _line(trial: PlannedTrial, share: str) -> str:
-    model, cost = trial.spec.model, trial.cost
+    model, cost, memory = trial.spec.model, trial.cost, trial.worker.peak_memory_bytes
     return (
         f"{trial.spec.trial_id:12} {model.family[-12:]:12} {model.scale:5g} {model.num_sets:4} {model.embed_dim:4} "
         f"{trial.spec.seed:4} {_short(cost.table_params):>8} {_short(cost.dense_params):>8} "
-        f"{_short(cost.flops_per_sample):>9} {_short(cost.bytes_per_step):>10} {_short(cost.peak_memory_bytes):>8} "
+        f"{_short(cost.flops_per_sample):>9} {_short(cost.bytes_per_step):>10} {_short(memory):>8} "
         f"{trial.seconds:7.0f}  {share:10} {trial.status.value}"
     )
 

@@ -29,19 +29,19 @@ class Checkpoints(Protocol):
 class FolderCheckpoints:
     """Checkpoints as one file in a folder, replaced atomically."""
 
-    def __init__(self, folder: Path) -> None:
-        self._path = folder / STATE_FILE
+    def __init__(self, folder: Path, name: str = STATE_FILE) -> None:
+        self._path = folder / name
 
     def load(self) -> State | None:
-        """The state of state.pt, tensors on the CPU; None where there is none; DataError where it cannot be read."""
+        """The file's state, tensors on the CPU; None where there is none; DataError where it cannot be read."""
         if not self._path.exists():
             return None
         return _read(self._path, self._path)
 
     def save(self, state: State) -> None:
-        """Writes beside state.pt, then replaces it: a reader sees the old state or the new one, never a part."""
+        """Writes beside the file, then replaces it: a reader sees the old state or the new one, never a part."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_name(f".state.{os.getpid()}.pt")
+        temporary = self._path.with_name(f".{self._path.stem}.{os.getpid()}.pt")
         try:
             torch.save(state, temporary)
             os.replace(temporary, self._path)

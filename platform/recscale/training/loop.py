@@ -9,6 +9,7 @@ from recscale.data.reader import Dataset
 from recscale.records import Evaluation, TrialSpec
 from recscale.training.checkpoints import Checkpoints
 from recscale.training.memory import MemoryPeak
+from recscale.training.parallel import ONE, Strategy
 from recscale.training.run import TrainedTrial, TrainingRun
 
 
@@ -33,14 +34,16 @@ def train(
     device: torch.device,
     checkpoints: Checkpoints,
     on_evaluation: Callable[[Evaluation], None],
+    strategy: Strategy = ONE,
 ) -> TrainedTrial:
     """Trains one trial to its end, from its newest checkpoint where there is one.
 
     The same spec on the same data, CPU and number of threads gives the same bits, interrupted or not. Raises TrialError
-    where the loss is not finite, ConfigError and DataError where spec and data do not fit.
+    where the loss is not finite, ConfigError and DataError where spec and data do not fit. With a strategy of several
+    workers, each of them calls this and each gets the whole result; checkpoints are each worker's own.
     """
     peak = MemoryPeak(device)
-    run = TrainingRun(spec, dataset, device)
+    run = TrainingRun(spec, dataset, device, strategy)
     state = checkpoints.load()
     if state is None:
         on_evaluation(run.evaluate())

@@ -13,18 +13,15 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from recscale.collapse.measurement import CollapseMeasurement, spectra_table
-from recscale.collapse.subembeddings import measure_sub_embeddings, sub_embeddings_table
+from recscale.collapse.subembeddings import sub_embeddings_table
 from recscale.collapse.tables import measure_tables
 from recscale.data.reader import Batch, Dataset
 from recscale.errors import DataError
 from recscale.models.accounting import account
-from recscale.models.model import MultiEmbeddingModel
-from recscale.models.tables import GradientLayout
 from recscale.records import (
     Evaluation,
     Metrics,
     Precision,
-    TableOptimizer,
     TrialResult,
     TrialSpec,
     canonical_json,
@@ -36,6 +33,7 @@ from recscale.training.losses import LossWindow
 from recscale.training.membership import member_sample
 from recscale.training.memory import MemoryPeak
 from recscale.training.metrics import score_predictions
+from recscale.training.parallel import ONE, Strategy
 from recscale.training.penalties import build_penalty
 from recscale.training.schedule import check_trial, next_evaluation, train_rows, trainable_batches
 from recscale.training.table_optimizers import dense_adam, table_optimizer
@@ -67,17 +65,18 @@ class TrainedTrial:
 class TrainingRun:
     """The state of one trial between its first step and its last."""
 
-    def __init__(self, spec: TrialSpec, dataset: Dataset, device: torch.device) -> None:
+    def __init__(self, spec: TrialSpec, dataset: Dataset, device: torch.device, strategy: Strategy = ONE) -> None:
         check_trial(spec, dataset, device)
+        table_rows = sum(dataset.manifest.vocabulary_sizes)
+        strategy.check(spec, train_rows(dataset, spec.train), table_rows)
         dataset.check_rows()
         torch.manual_seed(spec.seed)
         torch.set_float32_matmul_precision("high" if spec.train.precision is Precision.TF32 else "highest")
-        self.spec, self.dataset, self.device = spec, dataset, device
-        layout = GradientLayout.DENSE if spec.train.table_optimizer is TableOptimizer.ADAM else GradientLayout.SPARSE
-        self.model = MultiEmbeddingModel(spec.model, dataset.manifest.vocabulary_sizes, layout).to(device)
+        self.spec, self.dataset, self.device, self.strategy = spec, dataset, device, strategy
+        self.model = strategy.build(spec, dataset.manifest.vocabulary_sizes).to(device)
         self.penalty = build_penalty(spec.train, self.model).to(device)
         self.optimizers = (
-            table_optimizer(self.model.tables.weight, spec.train, spec.model.table_sets),
+            table_optimizer(self.model.tables.weight, spec.train, self.model.tables.num_sets),
             dense_adam([*self.model.dense_parameters(), *self.penalty.parameters()], spec.train),
         )
         splits = {name: dataset.split(name) for name in ("train", "valid", "test")}
@@ -117,20 +116,25 @@ class TrainingRun:
 
     def _optimize(self, batch: Batch) -> None:
         """One step of all optimizers."""
+        strategy = self.strategy
+        strategy.begin(self.spec.seed, self.step)
+        part = strategy.part(batch)
         with autocast(self.device, self.spec.train.precision):
-            emb_MBNK = self.model.tables(batch.ids_BN)
+            emb_MBNK = self.model.tables(part.ids_BN)
             logit_B = self.model.score(emb_MBNK)
-        loss = binary_cross_entropy_with_logits(logit_B, batch.label_B)
-        objective = loss + self.penalty(self.model, emb_MBNK, self.step)
+        loss = part.weight * binary_cross_entropy_with_logits(logit_B, part.label_B)
+        objective = loss + strategy.penalty_weight * self.penalty(self.model, emb_MBNK, self.step)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(objective)
+        dense = self.optimizers[1].param_groups[0]["params"]
+        loss, objective = strategy.reduce(self.model, dense, loss, objective)
         self.penalty.add_table_gradient(self.model.tables)
         for optimizer in self.optimizers:
             optimizer.step()
         self.penalty.tables_moved(self.model.tables)
         self.step, self.batch = self.step + 1, self.batch + 1
-        self.losses.add(loss.detach(), objective.detach(), self.step)
+        self.losses.add(loss, objective, self.step)
 
     def evaluate(self) -> Evaluation:
         """Looks at the valid split and the tables; keeps the weights where the valid AUC is the best so far."""
@@ -159,9 +163,8 @@ class TrainingRun:
             self.best = {key: value.detach().to("cpu", copy=True) for key, value in self.model.state_dict().items()}
 
     def _measure(self) -> CollapseMeasurement:
-        weight_VC = self.model.tables.weight.detach()
         sizes = self.dataset.manifest.vocabulary_sizes
-        return measure_tables(weight_VC, sizes, self.spec.model.table_sets, self.counts)
+        return measure_tables(self.strategy.table_rows(self.model), sizes, self.spec.model.table_sets, self.counts)
 
     def _sub_embeddings(self) -> pa.Table | None:
         """Of the weights as they are now."""
@@ -169,7 +172,7 @@ class TrainingRun:
         if blocks_MNNJK is None:
             return None
         sizes = self.dataset.manifest.vocabulary_sizes
-        rows = measure_sub_embeddings(self.model.tables.by_set(), sizes, blocks_MNNJK)
+        rows = self.strategy.sub_embeddings(self.model, sizes, blocks_MNNJK)
         return sub_embeddings_table(rows, self._field_names())
 
     def _field_names(self) -> list[str]:
@@ -181,9 +184,10 @@ class TrainingRun:
         logits, labels = [], []
         with torch.inference_mode(), autocast(self.device, self.spec.train.precision):
             for batch in self.splits[split].in_order(EVALUATION_BATCH):
-                logits.append(self.model(batch.ids_BN).float())
+                logits.append(self.strategy.score(self.model, batch.ids_BN))
                 labels.append(batch.label_B)
-        return torch.cat(logits), torch.cat(labels)
+            logit_R = self.strategy.gathered(torch.cat(logits))
+        return logit_R, torch.cat(labels)
 
     def state(self) -> State:
         """Everything a restarted process needs to end with the same bits."""
@@ -258,7 +262,7 @@ class TrainingRun:
             flops_per_sample=cost.flops_per_sample,
             samples_per_second=self._samples_seen() / self.train_seconds,
             seconds=self.train_seconds + self.other_seconds,
-            peak_memory_bytes=peak.read(),
+            peak_memory_bytes=self.strategy.largest(peak.read()),
             device=torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
         )
 
