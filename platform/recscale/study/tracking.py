@@ -213,7 +213,7 @@ PAUSE_SECONDS = 60.0
 
 
 class Mirror:
-    """A tracker that never stops a study: after a failure it keeps a note, waits a while, and leaves the rest to sync."""
+    """A tracker that never stops a study: after a failure it keeps a note, waits, and leaves the rest to sync."""
 
     def __init__(self, storage: Location, study: StudySpec) -> None:
         self.problem: str | None = None
