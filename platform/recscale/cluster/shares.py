@@ -102,7 +102,7 @@ def default_share(info: ClusterInfo) -> Share:
 
 def slots(share: Share, info: ClusterInfo) -> int:
     """Trials that fit at once; a worker never spans machines, a fraction of a GPU never spans GPUs."""
-    return sum(_workers_on(shape, share) for shape in info.shapes) // share.workers
+    return sum(workers_on(shape, share) for shape in info.shapes) // share.workers
 
 
 def check_shares(shares: Iterable[Share], info: ClusterInfo) -> None:
@@ -116,7 +116,8 @@ def check_shares(shares: Iterable[Share], info: ClusterInfo) -> None:
             )
 
 
-def _workers_on(shape: NodeShape, share: Share) -> int:
+def workers_on(shape: NodeShape, share: Share) -> int:
+    """Workers of a share that one empty machine holds."""
     by_cpu = _whole(shape.cpus / share.cpus) if share.cpus else math.inf
     if not share.gpus:
         by_gpu = math.inf

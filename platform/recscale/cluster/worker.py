@@ -2,6 +2,7 @@
 
 import tempfile
 import traceback
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,20 @@ class RayCheckpoints:
             ray.train.report({}, checkpoint=Checkpoint.from_directory(folder))
 
 
+@dataclass(frozen=True)
+class Begun:
+    """How a run's workers say that they have their share."""
+
+    gate: Any
+    """An actor that is told so."""
+    key: tuple[str, int]
+    """Which run it is."""
+
+    def tell(self) -> None:
+        """Without waiting for an answer: whoever asks may be gone."""
+        self.gate.open.remote(self.key)
+
+
 def train_trial(job: TrialJob, checkpoints: Checkpoints) -> None:
     """Trains the trial on this worker's device and stores what it leaves; raises what training raises."""
     strategy = strategy_of(job.share.parallel) if job.share.workers > 1 else ONE
@@ -53,8 +68,17 @@ def train_trial(job: TrialJob, checkpoints: Checkpoints) -> None:
 
 
 def worker_device(share: Share) -> torch.device:
-    """The GPU that Ray gave, or the CPU where the share holds none, whatever GPUs the machine shows."""
-    return get_device() if share.gpus else torch.device("cpu")
+    """The GPU that Ray gave, or the CPU where the share holds none, whatever GPUs the machine shows.
+
+    Ray counts fractions of a GPU, but keeps nobody to them: torch does, so that a trial that needs more than its share
+    runs out of memory itself, and not its neighbours.
+    """
+    if not share.gpus:
+        return torch.device("cpu")
+    device = get_device()
+    if device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(min(share.gpus, 1.0), device)
+    return device
 
 
 def pool_loop(config: dict[str, Any]) -> Any:
@@ -67,6 +91,7 @@ def pool_loop(config: dict[str, Any]) -> Any:
 def train_loop(config: dict[str, Any]) -> Any:
     """One trial in a worker of its own Ray Train run: Ray keeps the checkpoint."""
     job: TrialJob = config["job"]
+    config["begun"].tell()
     torch.set_num_threads(job.share.threads)
     if job.share.workers > 1:
         config["work"](job, RayCheckpoints(strategy_of(job.share.parallel)))
