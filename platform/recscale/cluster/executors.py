@@ -63,8 +63,8 @@ def run_jobs(
     """Runs the trials, in this order as far as their shares fit beside each other, and yields what happens.
 
     A trial that raises is a failed event with its traceback. A trial whose process dies is started again up to
-    `max_retries` times and resumes from its checkpoint; one that runs out of memory is started once more, with its larger
-    share. Closing the iterator ends what runs. Raises ConfigError, before anything starts, for what can never run.
+    `max_retries` times and resumes from its checkpoint; one that runs out of memory is started once more, with its
+    larger share. Closing the iterator ends what runs. Raises ConfigError, before anything starts, for what never can.
     """
     _check(jobs, executor, info)
     return _run_on(jobs, executor, info, max_retries, work)

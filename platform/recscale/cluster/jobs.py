@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from recscale.cluster.shares import Share
 from recscale.records import TrialSpec
 from recscale.storage.location import Location, location
-from recscale.training.checkpoints import Checkpoints
 
 
 @dataclass(frozen=True)
@@ -70,6 +69,8 @@ class Outcome:
 if TYPE_CHECKING:
     from ray import ObjectRef
 
+    from recscale.training.checkpoints import Checkpoints
+
 OutcomeRef: TypeAlias = "ObjectRef[Outcome]"
 """The future of an outcome."""
 BegunRef: TypeAlias = "ObjectRef[Any]"
@@ -86,5 +87,5 @@ class Launched:
     """When it has its share; None where it has it already."""
 
 
-Work = Callable[[TrialJob, Checkpoints], None]
+Work: TypeAlias = "Callable[[TrialJob, Checkpoints], None]"
 """Runs one trial inside a Ray Train worker and writes its results to the storage; importable on every machine."""

@@ -6,8 +6,8 @@ from recscale.cluster.jobs import Outcome
 from recscale.cluster.shares import Share
 
 SIGNS = ("MemoryError", "out of memory", "ALLOC_FAILED", "allocate memory")
-"""What an error's text holds: the errors of torch, Python, numpy, Arrow and Ray's memory monitor end in MemoryError, CUDA
-and its libraries say the second and third, and torch's and the kernel's allocators the last."""
+"""What an error's text holds: the errors of torch, Python, numpy, Arrow and Ray's memory monitor end in MemoryError,
+CUDA and its libraries say the second and third, torch's allocator on CPUs and the kernel the last."""
 
 
 def out_of_memory(ending: Outcome | RayError) -> bool:

@@ -1,16 +1,17 @@
 """In what order trials of unlike shares are handed to Ray, and how many at once.
 
-Ray places every process by itself, and an autoscaler adds the machines that this takes. We only keep count of a model of
-the cluster, and no trial is tied to a machine: a tie outlives a spot machine, and machines to come have no name yet. Three
-rules are enough:
+Ray places every process by itself, and its autoscaler adds the machines that this takes. Here is only kept count, on a
+model of the cluster; no trial is tied to a machine, since a tie outlives a spot machine, and machines to come have no
+name yet. Three rules are enough:
 
-- A trial is handed over when everything under way and it fit on the machines together, the longest first.
-- The first in line that does not fit has machines kept for it: whatever overtakes it goes elsewhere, so these machines only
-  drain, until it fits.
-- Ray may have placed otherwise than the model. So a trial handed over may have to wait, and while one does, none of a smaller
-  share is handed over. What runs ends, then, and nothing takes its place but trials that are as large: in the end the
-  largest that waits is alone on the cluster, where `check_shares` made sure that it fits. Hence no deadlock, and no trial
-  waits longer than those that run, and its equals before it.
+- A trial is handed over when it fits beside everything under way, the longest first.
+- The first in line that does not fit has machines kept for it: whatever overtakes it goes elsewhere, so these machines
+  only drain, until it fits.
+- Ray may have placed otherwise than the model, so that a trial handed over has to wait. While one does, none of a
+  smaller share is handed over: what runs ends, and only trials as large or larger take its place. In the end the
+  largest that waits is alone on the cluster, where `check_shares` made sure that it fits.
+
+Hence no deadlock, and nobody waits longer than what runs, and equals before it, take.
 """
 
 from collections.abc import Collection, Iterable, Sequence

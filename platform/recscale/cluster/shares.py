@@ -24,6 +24,8 @@ class NodeShape:
     """Logical CPUs that Ray may hand out."""
     gpus: float
     """GPUs that Ray may hand out."""
+    accelerator: str = ""
+    """Ray's name of their kind, such as A10G; empty where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,6 @@ def _whole(ratio: float) -> int:
     return math.floor(ratio + 1e-9)
 
 
-def default_executor(share: Share) -> Executor:
+def default_executor(shares: Iterable[Share]) -> Executor:
     """train where a trial holds a GPU or several workers; pool on CPUs, where a full run costs 10 s of imports."""
-    return Executor.TRAIN if share.gpus or share.workers > 1 else Executor.POOL
+    return Executor.TRAIN if any(share.gpus or share.workers > 1 for share in shares) else Executor.POOL

@@ -15,7 +15,6 @@ from recscale.cluster.ray_storage import storage_of
 from recscale.cluster.worker import Begun, outcome_of, train_loop
 from recscale.storage.location import remove_tree
 
-
 MOST_RUNS = 10_000
 """Runs that may wait at the gate at once."""
 
