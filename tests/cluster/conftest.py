@@ -72,7 +72,7 @@ def embedded_cluster(short_folder: Path) -> Iterator[ClusterInfo]:
 def ray_head(short_folder: Path) -> Iterator[RayHead]:
     """A head with 2 CPUs on loopback, ended by its process ids."""
     python = _python_without_recscale(short_folder / "venv")
-    port, dashboard_port, client_port, agent_port = _free_ports(4)
+    port, dashboard_port, client_port, agent_port = free_ports(4)
     environment = _environment(python, short_folder / "h")
     options = {
         "port": port,
@@ -108,7 +108,7 @@ def _python_without_recscale(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [server.getsockname()[1] for server in sockets]
     for server in sockets:

@@ -22,6 +22,7 @@ from recscale.cluster.simulation import TrialTime, simulate
 from recscale.cluster.train import Gate
 from recscale.records import ModelSpec, TrainSpec, TrialSpec
 from recscale.training.checkpoints import Checkpoints
+from tests.cluster.conftest import free_ports
 from tests.cluster.test_packing import SHARES, mixed
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -99,7 +100,9 @@ def four_machines(short_folder: Path) -> Iterator[ClusterInfo]:
         patch.setenv("RAY_TMPDIR", str(short_folder))
         patch.delenv("RAY_ADDRESS", raising=False)
         shape = {"num_cpus": 16, "num_gpus": 2, "object_store_memory": 80_000_000}
-        cluster = Cluster(initialize_head=True, head_node_args={**shape, "include_dashboard": True})
+        port, dashboard_port = free_ports(2)
+        head = {**shape, "gcs_server_port": port, "include_dashboard": True, "dashboard_port": dashboard_port}
+        cluster = Cluster(initialize_head=True, head_node_args=head)
         for _ in range(3):
             cluster.add_node(**shape)
         ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
