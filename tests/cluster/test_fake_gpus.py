@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import ray
@@ -15,11 +14,11 @@ from ray import cloudpickle
 from ray.cluster_utils import Cluster
 
 from recscale.cluster.executors import run_jobs, run_line
+from recscale.cluster.gate import Begun, open_gate
 from recscale.cluster.jobs import EventKind, Launched, Outcome, OutcomeRef, TrialJob
 from recscale.cluster.packing import Line
 from recscale.cluster.shares import ClusterInfo, Executor, NodeShape, Share
 from recscale.cluster.simulation import TrialTime, simulate
-from recscale.cluster.train import Gate
 from recscale.records import ModelSpec, TrainSpec, TrialSpec
 from recscale.training.checkpoints import Checkpoints
 from tests.cluster.conftest import free_ports
@@ -47,9 +46,9 @@ class Stay:
     """Monotonic seconds."""
 
 
-def hold(seconds: float, number: int, gate: Any, log: str) -> Outcome:
+def hold(seconds: float, begun: Begun, log: str) -> Outcome:
     """A trial that only holds its share, in a process without torch, and writes down what it saw."""
-    gate.open.remote(("", number))
+    begun.tell()
     start = time.monotonic()
     time.sleep(seconds)
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
@@ -70,15 +69,15 @@ class TaskLauncher:
     def __init__(self, seconds: dict[str, float], folder: Path) -> None:
         self._seconds, self._folder = seconds, folder
         self._task = ray.remote(max_calls=0, max_retries=0)(hold)
-        self._gate: Any = ray.remote(Gate).options(num_cpus=0, max_concurrency=1000).remote()
+        self._gate = open_gate()
         self._number = 0
 
     def launch(self, job: TrialJob) -> Launched:
         self._number += 1
         log = str(self._folder / f"{job.trial_id}.json")
         held = self._task.options(num_cpus=job.share.cpus, num_gpus=job.share.gpus)
-        ref = held.remote(self._seconds[job.trial_id], self._number, self._gate, log)
-        return Launched(ref, self._gate.opened.remote(("", self._number)))
+        begun = Begun(self._gate, self._number)
+        return Launched(held.remote(self._seconds[job.trial_id], begun, log), begun.ref())
 
     def release(self, ref: OutcomeRef, job: TrialJob, outcome: Outcome) -> None: ...
 
@@ -133,7 +132,6 @@ def test_200_trials_of_mixed_shares_are_packed_legally_and_all_end(four_machines
     stays = {trial: _read(tmp_path / f"{job.trial_id}.json") for trial, job in jobs.items()}
     assert len({stay.machine for stay in stays.values()}) == 4
     _check_legal(stays)
-    print(len({json.loads(p.read_text())["pid"] for p in tmp_path.glob("*.json")}))
 
     planned = simulate(trials, MACHINES)
     wall = max(stay.end for stay in stays.values()) - min(stay.start for stay in stays.values())

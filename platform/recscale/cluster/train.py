@@ -1,37 +1,17 @@
 """The train executor: a full Ray Train run per trial, restarted and resumed by Ray."""
 
-import asyncio
 import signal
 import traceback
-from collections import defaultdict
-from typing import Any
 
 import ray
 from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchTrainer
 
+from recscale.cluster.gate import Begun, open_gate
 from recscale.cluster.jobs import Launched, Outcome, OutcomeRef, TrialJob, Work
 from recscale.cluster.ray_storage import storage_of
-from recscale.cluster.worker import Begun, outcome_of, train_loop
+from recscale.cluster.worker import outcome_of, train_loop
 from recscale.storage.location import remove_tree
-
-MOST_RUNS = 10_000
-"""Runs that may wait at the gate at once."""
-
-
-class Gate:
-    """Where a run's workers say that it has begun: Ray Train tells nobody when a run is given its share."""
-
-    def __init__(self) -> None:
-        self._begun: defaultdict[tuple[str, int], asyncio.Event] = defaultdict(asyncio.Event)
-
-    async def open(self, key: tuple[str, int]) -> None:
-        """The run of this trial and number has begun."""
-        self._begun[key].set()
-
-    async def opened(self, key: tuple[str, int]) -> None:
-        """Returns when it has."""
-        await self._begun[key].wait()
 
 
 def fit_trial(job: TrialJob, work: Work, max_retries: int, begun: Begun) -> Outcome:
@@ -70,7 +50,7 @@ class TrainLauncher:
     def __init__(self, address: str, work: Work, max_retries: int) -> None:
         told = {"env_vars": {"RAY_API_SERVER_ADDRESS": address}}
         self._drive = ray.remote(fit_trial).options(num_cpus=0, max_retries=0, runtime_env=told)
-        self._gate: Any = ray.remote(Gate).options(num_cpus=0, max_concurrency=MOST_RUNS).remote()
+        self._gate = open_gate()
         self._work, self._max_retries = work, max_retries
         self._running: set[OutcomeRef] = set()
         self._launched = 0
@@ -78,10 +58,10 @@ class TrainLauncher:
     def launch(self, job: TrialJob) -> Launched:
         """Starts the trial's driver; the run has begun when its workers say so."""
         self._launched += 1
-        begun = Begun(self._gate, (job.trial_id, self._launched))
+        begun = Begun(self._gate, self._launched)
         ref = self._drive.remote(job, self._work, self._max_retries, begun)
         self._running.add(ref)
-        return Launched(ref, self._gate.opened.remote(begun.key))
+        return Launched(ref, begun.ref())
 
     def release(self, ref: OutcomeRef, job: TrialJob, outcome: Outcome) -> None:
         """Removes what Ray kept of a finished run; a failed one keeps its checkpoint for the next attempt."""

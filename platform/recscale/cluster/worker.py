@@ -2,7 +2,6 @@
 
 import tempfile
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,20 +41,6 @@ class RayCheckpoints:
         with tempfile.TemporaryDirectory() as folder:
             FolderCheckpoints(Path(folder), self._strategy.state_name).save(state)
             ray.train.report({}, checkpoint=Checkpoint.from_directory(folder))
-
-
-@dataclass(frozen=True)
-class Begun:
-    """How a run's workers say that they have their share."""
-
-    gate: Any
-    """An actor that is told so."""
-    key: tuple[str, int]
-    """Which run it is."""
-
-    def tell(self) -> None:
-        """Without waiting for an answer: whoever asks may be gone."""
-        self.gate.open.remote(self.key)
 
 
 def train_trial(job: TrialJob, checkpoints: Checkpoints) -> None:
