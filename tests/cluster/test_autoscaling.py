@@ -14,10 +14,12 @@ pytestmark = pytest.mark.slow
 
 GCS_PORT = 6379
 """Where the simulated cloud's machines look for their head, whatever it is told."""
+PATIENCE = 300
+"""Seconds after which machines that do not come, or do not go, are an error."""
 MACHINES = 2
 
 STUDY = """
-import json, os, sys, time, ray
+import json, time, ray
 ray.init(log_to_driver=False, logging_level="ERROR")
 
 def machines():
@@ -61,7 +63,9 @@ def test_gpu_machines_come_when_trials_wait_and_go_when_they_are_done(short_fold
     with running([*command, *(f"--{name}={value}" for name, value in options.items())], environment) as head:
         wait_for(f"http://127.0.0.1:{dashboard_port}/api/version", environment["RAY_AUTH_TOKEN"], head)
         joined = environment | {"RAY_ADDRESS": f"127.0.0.1:{GCS_PORT}"}
-        study = subprocess.run([python, "-c", STUDY], env=joined, capture_output=True, text=True, check=True)
+        study = subprocess.run(
+            [python, "-c", STUDY], env=joined, capture_output=True, text=True, check=True, timeout=PATIENCE
+        )
     before, during, places = json.loads(study.stdout.splitlines()[-1])
     assert before == 0
     assert 1 <= len(places) <= len(during) <= MACHINES
@@ -79,7 +83,12 @@ def _simulated() -> dict[str, object]:
         "max_workers": MACHINES,
         "idle_timeout_minutes": 0.05,
         "upscaling_speed": 1.0,
-        "provider": {"type": "fake_multinode", "disable_node_updaters": True, "disable_launch_config_check": True},
+        "provider": {
+            "type": "fake_multinode",
+            "use_node_id_as_ip": True,
+            "disable_node_updaters": True,
+            "disable_launch_config_check": True,
+        },
         "head_node_type": "ray.head.default",
         "available_node_types": {"gpu": gpu, "ray.head.default": head},
         **{name: {} for name in ("auth", "docker", "file_mounts")},
