@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install study test test-slow lint format bench bench-gpu cluster-setup
+.PHONY: install study test test-slow lint format bench bench-gpu cluster-setup fuzz
 
 install: .venv/installed
 
@@ -21,6 +21,9 @@ test: install lint
 
 test-slow: install
 	$(BIN)/python -m pytest -q -m slow
+
+fuzz: install
+	$(BIN)/python -m tests.fuzz.guided $(or $(READER),manifest.json) -max_total_time=$(or $(SECONDS),60)
 
 bench: install
 	$(BIN)/python -m tests.benchmarks.bench
