@@ -14,6 +14,7 @@ name yet. Three rules are enough:
 Hence no deadlock, and nobody waits longer than what runs, and equals before it, take.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -110,6 +111,7 @@ class Line(Generic[Job]):
 
     def __init__(self, jobs: Iterable[Job], shapes: Sequence[NodeShape]) -> None:
         self._waiting = list(jobs)
+        self._shares = Counter(job.share for job in self._waiting)
         self._packing = Packing(shapes)
         self._held: dict[Job, tuple[Grant, ...]] = {}
         self._not_begun: set[Job] = set()
@@ -124,6 +126,7 @@ class Line(Generic[Job]):
         """The trial to hand over now, which is under way from here on; None where one under way has to end first."""
         smallest = max((_size(job.share) for job in self._not_begun), default=None)
         full: set[Share] = set()
+        tried_first = False
         for job in self._waiting:
             if smallest is not None and _size(job.share) < smallest:
                 continue
@@ -136,6 +139,9 @@ class Line(Generic[Job]):
             full.add(job.share)
             if self._first is None:
                 self._first, self._kept = job, self._packing.to_keep(job.share)
+            tried_first = tried_first or job is self._first
+            if tried_first and len(full) == len(self._shares):
+                return None
         return None
 
     def begun(self, job: Job) -> None:
@@ -158,9 +164,12 @@ class Line(Generic[Job]):
     def put_first(self, job: Job) -> None:
         """A trial comes before all others that wait."""
         self._waiting.insert(0, job)
+        self._shares[job.share] += 1
 
     def _hand_over(self, job: Job, grants: tuple[Grant, ...]) -> None:
         self._waiting.remove(job)
+        self._shares[job.share] -= 1
+        self._shares += Counter()  # drops shares that nobody waits for
         self._held[job] = grants
         self._not_begun.add(job)
         if job is self._first:
