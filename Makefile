@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install study test test-slow fuzz lint format bench bench-gpu
+.PHONY: install study test test-slow lint format bench bench-gpu cluster-setup fuzz
 
 install: .venv/installed
 
@@ -30,6 +30,9 @@ bench: install
 
 bench-gpu:
 	PYTHONPATH=platform $(PYTHON) -m tests.benchmarks.gpu
+
+cluster-setup: install
+	$(BIN)/python -m tests.benchmarks.cluster_setup
 
 lint: install
 	$(BIN)/ruff check .

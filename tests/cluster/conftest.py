@@ -71,9 +71,9 @@ def embedded_cluster(short_folder: Path) -> Iterator[ClusterInfo]:
 @pytest.fixture(scope="session")
 def ray_head(short_folder: Path) -> Iterator[RayHead]:
     """A head with 2 CPUs on loopback, ended by its process ids."""
-    python = _python_without_recscale(short_folder / "venv")
-    port, dashboard_port, client_port, agent_port = _free_ports(4)
-    environment = _environment(python, short_folder / "h")
+    python = python_without_recscale(short_folder / "venv")
+    port, dashboard_port, client_port, agent_port = free_ports(4)
+    environment = cluster_environment(python, short_folder / "h")
     options = {
         "port": port,
         "dashboard-port": dashboard_port,
@@ -86,8 +86,8 @@ def ray_head(short_folder: Path) -> Iterator[RayHead]:
     }
     command = [python, "-m", "ray.scripts.scripts", "start", "--head", "--block"]
     dashboard = f"http://127.0.0.1:{dashboard_port}"
-    with _running([*command, *(f"--{name}={value}" for name, value in options.items())], environment) as process:
-        _wait_for(f"{dashboard}/api/version", environment["RAY_AUTH_TOKEN"], process)
+    with running([*command, *(f"--{name}={value}" for name, value in options.items())], environment) as process:
+        wait_for(f"{dashboard}/api/version", environment["RAY_AUTH_TOKEN"], process)
         yield RayHead(f"127.0.0.1:{port}", dashboard, python, environment)
 
 
@@ -100,7 +100,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _python_without_recscale(folder: Path) -> Path:
+def python_without_recscale(folder: Path) -> Path:
     """An interpreter with every installed package but ours: .pth files of a folder named in a .pth are not read."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     site_packages = folder / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}" / "site-packages"
@@ -108,7 +108,7 @@ def _python_without_recscale(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [server.getsockname()[1] for server in sockets]
     for server in sockets:
@@ -116,7 +116,7 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
-def _environment(python: Path, home: Path) -> dict[str, str]:
+def cluster_environment(python: Path, home: Path) -> dict[str, str]:
     home.mkdir()
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("RAY_", "PYTHON"))}
     return ours | {
@@ -132,7 +132,7 @@ def _environment(python: Path, home: Path) -> dict[str, str]:
 
 
 @contextmanager
-def _running(command: list[object], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def running(command: list[object], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:
@@ -153,7 +153,7 @@ def _family(pid: int) -> list[int]:
     return [pid, *(member for child in children for member in _family(int(child)))]
 
 
-def _wait_for(url: str, token: str, process: subprocess.Popen[bytes]) -> None:
+def wait_for(url: str, token: str, process: subprocess.Popen[bytes]) -> None:
     request = urllib.request.Request(url, headers={"Authorization": f"Bearer {token}"})
     for _ in range(600):
         assert process.poll() is None, f"ray start ended with {process.returncode}"

@@ -5,14 +5,17 @@ import signal
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import ray
 from ray import cloudpickle
+from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 
 from recscale.cluster.executors import run_jobs
-from recscale.cluster.jobs import EventKind, TrialEvent, TrialJob
+from recscale.cluster.jobs import EventKind, Outcome, TrialEvent, TrialJob
+from recscale.cluster.memory import out_of_memory
 from recscale.cluster.shares import ClusterInfo, Executor, NodeShape, Share, default_executor
 from recscale.errors import ConfigError, TrialError
 from recscale.records import ModelSpec, TrainSpec, TrialSpec
@@ -21,6 +24,7 @@ from recscale.training.checkpoints import Checkpoints
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 GOOD, RAISING, KILLED, CURSED, WAITING = "good", "raising", "killed", "cursed", "waiting"
+WIDE, HUGE = "wide", "huge"
 STEPS = 5
 ONE_CPU = Share()
 
@@ -35,6 +39,8 @@ def stand_in(job: TrialJob, checkpoints: Checkpoints) -> None:
     trouble = job.spec.model.family
     if trouble == RAISING:
         raise TrialError("the loss is nan")
+    if trouble == HUGE or (trouble == WIDE and job.share.cpus < 2):
+        bytearray(1 << 60)
     for step in range(start, STEPS):
         checkpoints.save({"step": step})
         if trouble == CURSED or (trouble == KILLED and start == 0 and step == 2):
@@ -98,6 +104,44 @@ def test_pool_outlives_every_kind_of_failure(embedded_cluster: ClusterInfo, tmp_
     assert max(pids.values()) > 1
 
 
+def test_what_runs_out_of_memory_is_tried_once_with_twice_the_share(
+    embedded_cluster: ClusterInfo, tmp_path: Path
+) -> None:
+    """Beside trials of other shares, which have to give way to the larger one."""
+    twice = Share(cpus=2)
+    jobs = jobs_of(tmp_path, HUGE, GOOD, WIDE, GOOD, HUGE, GOOD)
+    jobs = [replace(job, larger=twice) for job in jobs[:-2]] + jobs[-2:]
+    events = list(run_jobs(jobs, Executor.POOL, embedded_cluster, max_retries=1, work=stand_in))
+    assert [len(attempts(job)) for job in jobs] == [2, 1, 2, 1, 1, 1]
+    assert all(kinds(events, job)[0] is EventKind.STARTED and len(kinds(events, job)) == 2 for job in jobs)
+    errors = {event.trial_id: event.error for event in events if event.error}
+    assert errors.keys() == {jobs[0].trial_id, jobs[4].trial_id}
+    lines = [errors[jobs[number].trial_id].splitlines() for number in (0, 4)]
+    assert "MemoryError" in lines[0][-2]
+    assert lines[0][-1].startswith("out of memory with a share of 1 CPU, and again with 2 CPU")
+    assert lines[1][-1].startswith("out of memory with a share of 1 CPU, and there is no larger one")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Outcome("torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"),
+        Outcome("RuntimeError: CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        Outcome(
+            "RuntimeError: [enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"
+        ),
+        OutOfMemoryError("Task was killed due to the node running low on memory."),
+    ],
+)
+def test_every_way_to_run_out_of_memory_is_seen(error: Outcome | RayError) -> None:
+    assert out_of_memory(error)
+
+
+@pytest.mark.parametrize("error", [Outcome(None), Outcome("TrialError: the loss is nan"), ActorDiedError()])
+def test_nothing_else_is_taken_for_it(error: Outcome | RayError) -> None:
+    assert not out_of_memory(error)
+
+
 def test_train_restarts_a_dead_worker_from_its_checkpoint(embedded_cluster: ClusterInfo, tmp_path: Path) -> None:
     jobs = jobs_of(tmp_path, KILLED, RAISING)
     events = list(run_jobs(jobs, Executor.TRAIN, embedded_cluster, max_retries=1, work=stand_in))
@@ -148,6 +192,6 @@ def test_what_can_never_run_is_refused_before_anything_starts(tmp_path: Path) ->
 
 
 def test_default_executor_pays_for_a_full_run_only_where_it_is_needed() -> None:
-    assert default_executor(Share(cpus=4)) is Executor.POOL
-    assert default_executor(Share(gpus=0.25)) is Executor.TRAIN
-    assert default_executor(Share(workers=2)) is Executor.TRAIN
+    assert default_executor([Share(cpus=4)]) is Executor.POOL
+    assert default_executor([Share(), Share(gpus=0.25)]) is Executor.TRAIN
+    assert default_executor([Share(workers=2)]) is Executor.TRAIN

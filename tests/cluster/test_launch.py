@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from recscale.cluster.environment import WORKERS, for_workers
-from recscale.cluster.launch import LaunchOptions, plan_trials
-from recscale.cluster.shares import ClusterInfo, NodeShape
+from recscale.cluster.launch import LaunchOptions, plan_trials, size_trials
+from recscale.cluster.shares import ClusterInfo, NodeShape, Share
+from recscale.cluster.sizing import larger_share
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError
 from recscale.records import ModelSpec, TrainSpec, TrialSpec
@@ -25,6 +26,32 @@ def test_a_share_that_fits_nowhere_is_refused_where_trials_are_to_run_and_only_t
     assert (len(plan.trials), share.gpus) == (1, 1)
     with pytest.raises(ConfigError, match="GPU"):
         plan_trials(resolved, small_dataset, options, NO_GPU, todo=1)
+
+
+def test_on_gpus_each_trial_holds_what_it_needs_unless_told(
+    small_dataset: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = ModelSpec("dnn", base_dim=4, hidden_sizes=(8, 8))
+    resolved = ResolvedGrid((TrialSpec(small_dataset.manifest.fingerprint, model, TrainSpec(), seed=0),), ())
+
+    def share(accelerator: str, **options: float) -> Share:
+        info = ClusterInfo(8, 2, 1, "here:1", False, (NodeShape(8, 2, accelerator),))
+        sized = size_trials(resolved, small_dataset, LaunchOptions(str(tmp_path), **options), info, todo=1)
+        (own,) = sized.shares.values()
+        assert own.larger == larger_share(own.first, resolved.trials[0], small_dataset.manifest, info)
+        return own.first
+
+    assert share("A10G") == Share(gpus=1 / 8)
+    assert share("A10G", gpus_per_trial=0.3) == Share(gpus=0.3)
+    assert share("A10G", gpu_memory=2.5) == Share(gpus=1 / 2)
+    assert share("", gpu_memory=80, cpus_per_trial=2) == Share(cpus=2, gpus=1 / 8)
+    assert "not known" not in capsys.readouterr().out
+    assert share("") == Share(gpus=1)
+    assert "--gpu-memory GIB" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match=r"dnn scale=1 sets=1: needs 1.0 GiB .* but a GPU has 0.5 GiB"):
+        share("", gpu_memory=0.5)
+    with pytest.raises(ConfigError, match="gpu_memory is -1 GiB"):
+        share("", gpu_memory=-1)
 
 
 def test_workers_of_a_joined_cluster_keep_what_a_job_has_set(monkeypatch: pytest.MonkeyPatch) -> None:

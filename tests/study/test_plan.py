@@ -59,7 +59,7 @@ def test_a_penalty_that_a_family_does_not_admit_is_refused_by_name(study: Study,
     kept = {(t.spec.model.family, t.spec.model.num_sets > 1) for t in plan.trials if t.spec in aligned}
     assert kept == {("dcnv2", True)}
     assert len(plan.trials) == len(study.spec.trials) + 4
-    text = plan_text(plan, "1 CPU")
+    text = plan_text(plan, {trial.spec.trial_id: "1 CPU" for trial in plan.trials})
     assert "refused: dnn at scale 4 with 4 sets does not admit the penalty pattern_alignment: its interaction" in text
     assert text.count("missing penalty=pattern_alignment\n") == 4
 
@@ -75,7 +75,7 @@ def test_a_plan_for_several_workers_shows_what_each_holds_and_sends(
     assert [trial.spec for trial in plan.trials] == divided
     assert all(0 < t.worker.peak_memory_bytes < alone[t.spec].worker.peak_memory_bytes for t in plan.trials)
     assert all(trial.cost == alone[trial.spec].cost for trial in plan.trials)
-    text = plan_text(plan, "2 x (1 CPU)").splitlines()
+    text = plan_text(plan, {trial.spec.trial_id: "2 x (1 CPU)" for trial in plan.trials}).splitlines()
     assert text[0].endswith("sent/step")
     for line, trial in zip(text[1:], plan.trials, strict=False):
         unit = {"k": 1e3, "M": 1e6}.get(line[-1], 1.0)
@@ -101,7 +101,7 @@ def test_time_grows_with_work_and_shrinks_with_the_machine(study: Study, small_d
 
 def test_text_has_a_line_per_trial_the_refusals_and_the_total(study: Study, small_dataset: Dataset) -> None:
     plan = _plan(study, small_dataset, replace(MACHINE, memory_bytes=700_000))
-    text = plan_text(plan, "1 CPU")
+    text = plan_text(plan, {trial.spec.trial_id: "1 CPU" for trial in plan.trials})
     assert all(trial.spec.trial_id in text for trial in plan.trials)
     assert text.count("refused: ") == len(plan.refused) > 0
     assert f"{len(plan.trials)} trials, 0 finished, {len(plan.refused)} points refused; 2 at a time" in text

@@ -25,6 +25,8 @@ AUTOSCALING_FILE = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves the cluster file on the head; the only place that tells what the autoscaler may still start."""
 REACH_SECONDS = 10.0
 """A head that does not take a connection in this time is not there."""
+ACCELERATOR = "accelerator_type:"
+"""What Ray's resource that names a machine's kind of GPU begins with."""
 QUIET: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
 
 
@@ -148,7 +150,8 @@ def _autoscaled_shapes() -> tuple[NodeShape, ...]:
 
 
 def _shape(resources: dict[str, float]) -> NodeShape:
-    return NodeShape(cpus=resources.get("CPU", 0.0), gpus=resources.get("GPU", 0.0))
+    kinds = [name.removeprefix(ACCELERATOR) for name in resources if name.startswith(ACCELERATOR)]
+    return NodeShape(resources.get("CPU", 0.0), resources.get("GPU", 0.0), accelerator=kinds[0] if kinds else "")
 
 
 def _package_folder() -> Path:

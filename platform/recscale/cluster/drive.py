@@ -1,10 +1,11 @@
 """Drives a study from its plan to its last trial: Ray runs, the store remembers, MLflow mirrors, the user watches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from recscale.cluster.jobs import EventKind, TrialEvent, TrialJob
-from recscale.cluster.shares import ClusterInfo, Executor, Share
+from recscale.cluster.shares import ClusterInfo, Executor
+from recscale.cluster.sizing import Shares
 from recscale.study.plan import Plan, PlannedTrial
 from recscale.study.progress import Progress
 from recscale.study.store import TrialStatus
@@ -18,8 +19,8 @@ class Drive:
 
     executor: Executor
     """train | pool."""
-    share: Share
-    """What each trial holds."""
+    shares: Mapping[str, Shares]
+    """What each trial that is not finished holds, by id."""
     max_retries: int = 1
     """Restarts of a trial whose process died."""
 
@@ -34,7 +35,7 @@ def run_study(study: Study, plan: Plan, drive: Drive, info: ClusterInfo, mirror:
         for trial in plan.trials:
             if trial.status is TrialStatus.FINISHED:
                 mirror.log_trial(trial.spec)
-        for event in _events(_jobs(study, todo, drive.share), drive, info):
+        for event in _events(_jobs(study, todo, drive.shares), drive, info):
             spec = specs[event.trial_id]
             if event.kind is EventKind.STARTED:
                 progress.started(event.trial_id)
@@ -56,5 +57,6 @@ def _events(jobs: Sequence[TrialJob], drive: Drive, info: ClusterInfo) -> Iterat
         yield from run_jobs(jobs, drive.executor, info, drive.max_retries)
 
 
-def _jobs(study: Study, trials: Sequence[PlannedTrial], share: Share) -> list[TrialJob]:
-    return [TrialJob(trial.spec, study.spec.dataset.path, study.storage, share) for trial in trials]
+def _jobs(study: Study, trials: Sequence[PlannedTrial], shares: Mapping[str, Shares]) -> list[TrialJob]:
+    given = [(trial.spec, shares[trial.spec.trial_id]) for trial in trials]
+    return [TrialJob(spec, study.spec.dataset.path, study.storage, own.first, own.larger) for spec, own in given]

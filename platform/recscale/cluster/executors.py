@@ -1,7 +1,6 @@
 """Running many trials at once: what fits runs, the rest waits, and no trial's failure ends the others."""
 
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,9 +9,11 @@ from typing import Protocol
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from recscale.cluster.jobs import EventKind, Outcome, OutcomeRef, TrialEvent, TrialJob, Work
+from recscale.cluster.jobs import BegunRef, EventKind, Launched, Outcome, OutcomeRef, TrialEvent, TrialJob, Work
+from recscale.cluster.memory import out_of_memory, ran_out
+from recscale.cluster.packing import Line
 from recscale.cluster.pool import PoolLauncher
-from recscale.cluster.shares import ClusterInfo, Executor, check_shares, slots
+from recscale.cluster.shares import ClusterInfo, Executor, Share, check_shares
 from recscale.cluster.train import TrainLauncher
 from recscale.cluster.worker import train_trial
 from recscale.errors import ConfigError
@@ -20,10 +21,10 @@ from recscale.storage.filesystems import is_uri
 
 
 class Launcher(Protocol):
-    """Starts trials of one share and cleans up behind them."""
+    """Starts trials and cleans up behind them."""
 
-    def launch(self, job: TrialJob) -> OutcomeRef:
-        """Starts the trial; the reference resolves to its Outcome."""
+    def launch(self, job: TrialJob) -> Launched:
+        """Hands the trial to Ray."""
 
     def release(self, ref: OutcomeRef, job: TrialJob, outcome: Outcome) -> None:
         """Called once for a trial that ended with this outcome."""
@@ -31,20 +32,25 @@ class Launcher(Protocol):
     def bury(self, ref: OutcomeRef) -> None:
         """Called once for a process that is gone without an outcome."""
 
+    def drop_idle(self) -> None:
+        """Gives back what is held for trials to come; called when none of those that wait can use it."""
+
     def close(self) -> None:
         """Ends whatever still runs."""
 
 
 @dataclass(frozen=True)
 class Flight:
-    """A trial under way."""
+    """A trial that was started."""
 
     job: TrialJob
     """The trial."""
-    deaths: int
-    """Processes that died under it."""
     started: float
     """Monotonic time of its first start."""
+    deaths: int = 0
+    """Processes that died under it."""
+    too_small: Share | None = None
+    """The share with which it ran out of memory before."""
 
 
 def run_jobs(
@@ -54,18 +60,18 @@ def run_jobs(
     max_retries: int = 1,
     work: Work = train_trial,
 ) -> Iterator[TrialEvent]:
-    """Runs the trials, as many at once as the cluster holds, and yields what happens as it happens.
+    """Runs the trials, in this order as far as their shares fit beside each other, and yields what happens.
 
     A trial that raises is a failed event with its traceback. A trial whose process dies is started again up to
-    `max_retries` times and resumes from its checkpoint. Trials of unlike shares run one share after the other. Closing
-    the iterator ends what runs. Raises ConfigError, before anything starts, for what can never run.
+    `max_retries` times and resumes from its checkpoint; one that runs out of memory is started once more, with its
+    larger share. Closing the iterator ends what runs. Raises ConfigError, before anything starts, for what never can.
     """
     _check(jobs, executor, info)
-    return _run_by_share(jobs, executor, info, max_retries, work)
+    return _run_on(jobs, executor, info, max_retries, work)
 
 
 def _check(jobs: Sequence[TrialJob], executor: Executor, info: ClusterInfo) -> None:
-    shares = dict.fromkeys(job.share for job in jobs)
+    shares = dict.fromkeys(share for job in jobs for share in (job.share, job.larger) if share is not None)
     check_shares(shares, info)
     for share in shares:
         if executor is Executor.POOL and share.workers > 1:
@@ -76,41 +82,61 @@ def _check(jobs: Sequence[TrialJob], executor: Executor, info: ClusterInfo) -> N
                 raise ConfigError(f"got the path {path!r}, expected an absolute one: workers run in other folders")
 
 
-def _run_by_share(
+def _run_on(
     jobs: Sequence[TrialJob], executor: Executor, info: ClusterInfo, max_retries: int, work: Work
 ) -> Iterator[TrialEvent]:
-    for share in dict.fromkeys(job.share for job in jobs):
-        launcher: Launcher = PoolLauncher(share, work)
-        if executor is Executor.TRAIN:
-            launcher = TrainLauncher(info.address, work, max_retries)
-        same_share = [job for job in jobs if job.share == share]
-        try:
-            yield from _run(same_share, launcher, slots(share, info), max_retries)
-        finally:
-            launcher.close()
+    launcher: Launcher = PoolLauncher(work)
+    if executor is Executor.TRAIN:
+        launcher = TrainLauncher(info.address, work, max_retries)
+    try:
+        yield from run_line(Line(jobs, info.shapes), launcher, max_retries)
+    finally:
+        launcher.close()
 
 
-def _run(jobs: Sequence[TrialJob], launcher: Launcher, limit: int, max_retries: int) -> Iterator[TrialEvent]:
-    waiting = deque(jobs)
+def run_line(line: Line[TrialJob], launcher: Launcher, max_retries: int) -> Iterator[TrialEvent]:
+    """Hands trials over as the line has it, until the last has ended."""
     flights: dict[OutcomeRef, Flight] = {}
-    while waiting or flights:
-        while waiting and len(flights) < limit:
-            job = waiting.popleft()
-            flights[launcher.launch(job)] = Flight(job, deaths=0, started=time.monotonic())
-            yield TrialEvent(EventKind.STARTED, job.trial_id, error=None, seconds=0.0)
-        done, _ = ray.wait(list(flights), num_returns=1)
-        flight = flights.pop(done[0])
-        ending = _ending(done[0])
-        if isinstance(ending, Outcome):
-            launcher.release(done[0], flight.job, ending)
-            yield _event(flight, ending)
-            continue
-        launcher.bury(done[0])
-        if flight.deaths < max_retries:
-            flights[launcher.launch(flight.job)] = replace(flight, deaths=flight.deaths + 1)
+    beginnings: dict[BegunRef, TrialJob] = {}
+    again: dict[str, Flight] = {}
+
+    def launch(flight: Flight) -> None:
+        launched = launcher.launch(flight.job)
+        flights[launched.outcome] = flight
+        if launched.begun is None:
+            line.begun(flight.job)
         else:
-            died = f"the trial's process died {flight.deaths + 1} times, the last time by: {ending}"
-            yield _event(flight, Outcome(error=died))
+            beginnings[launched.begun] = flight.job
+
+    while len(line) or flights:
+        while (job := line.next()) is not None:
+            if flight := again.pop(job.trial_id, None):
+                launch(replace(flight, job=job))
+                continue
+            launch(Flight(job, started=time.monotonic()))
+            yield TrialEvent(EventKind.STARTED, job.trial_id, error=None, seconds=0.0)
+        launcher.drop_idle()
+        (ready,), _ = ray.wait([*beginnings, *flights], num_returns=1)
+        if ready in beginnings:
+            line.begun(beginnings.pop(ready))
+            continue
+        flight = flights.pop(ready)
+        ending = _ending(ready)
+        if isinstance(ending, Outcome):
+            launcher.release(ready, flight.job, ending)
+        else:
+            launcher.bury(ready)
+        if out_of_memory(ending) and flight.job.larger and flight.too_small is None:
+            larger = replace(flight.job, share=flight.job.larger, larger=None)
+            again[larger.trial_id] = replace(flight, job=larger, too_small=flight.job.share)
+            line.ended(flight.job)
+            line.put_first(larger)
+        elif isinstance(ending, RayError) and not out_of_memory(ending) and flight.deaths < max_retries:
+            line.lost(flight.job)
+            launch(replace(flight, deaths=flight.deaths + 1))
+        else:
+            line.ended(flight.job)
+            yield _event(flight, ending)
 
 
 def _ending(ref: OutcomeRef) -> Outcome | RayError:
@@ -124,6 +150,11 @@ def _ending(ref: OutcomeRef) -> Outcome | RayError:
     return outcome
 
 
-def _event(flight: Flight, outcome: Outcome) -> TrialEvent:
-    kind = EventKind.FINISHED if outcome.error is None else EventKind.FAILED
-    return TrialEvent(kind, flight.job.trial_id, outcome.error, time.monotonic() - flight.started)
+def _event(flight: Flight, ending: Outcome | RayError) -> TrialEvent:
+    error = ending.error if isinstance(ending, Outcome) else str(ending)
+    if error is not None and out_of_memory(ending):
+        error = f"{error.rstrip()}\n{ran_out(flight.too_small, flight.job.share)}"
+    elif isinstance(ending, RayError):
+        error = f"the trial's process died {flight.deaths + 1} times, the last time by: {error}"
+    kind = EventKind.FINISHED if error is None else EventKind.FAILED
+    return TrialEvent(kind, flight.job.trial_id, error, time.monotonic() - flight.started)

@@ -3,12 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from recscale.cluster.shares import Share
 from recscale.records import TrialSpec
 from recscale.storage.location import Location, location
-from recscale.training.checkpoints import Checkpoints
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,8 @@ class TrialJob:
     """The storage folder, absolute, or its URI; the same on every machine."""
     share: Share
     """What it holds while it runs."""
+    larger: Share | None = None
+    """What it holds once more where that was too little memory; None where the cluster has no larger one for it."""
 
     @property
     def trial_id(self) -> str:
@@ -68,7 +69,23 @@ class Outcome:
 if TYPE_CHECKING:
     from ray import ObjectRef
 
+    from recscale.training.checkpoints import Checkpoints
+
 OutcomeRef: TypeAlias = "ObjectRef[Outcome]"
 """The future of an outcome."""
-Work = Callable[[TrialJob, Checkpoints], None]
+BegunRef: TypeAlias = "ObjectRef[Any]"
+"""Resolves when Ray has given a trial its share."""
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A trial that was handed to Ray."""
+
+    outcome: OutcomeRef
+    """How it ends."""
+    begun: "ObjectRef[Any] | None"
+    """When it has its share; None where it has it already."""
+
+
+Work: TypeAlias = "Callable[[TrialJob, Checkpoints], None]"
 """Runs one trial inside a Ray Train worker and writes its results to the storage; importable on every machine."""

@@ -1,6 +1,7 @@
 """From a grid to a finished study: plan, connect, run, write the outputs. What every recipe in studies/ calls."""
 
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,6 +10,7 @@ from types import MappingProxyType
 import torch
 
 from recscale.cluster.drive import Drive, run_study
+from recscale.cluster.gpus import gpu_of
 from recscale.cluster.shares import (
     ClusterInfo,
     Executor,
@@ -19,6 +21,7 @@ from recscale.cluster.shares import (
     default_share,
     slots,
 )
+from recscale.cluster.sizing import SizedPlan, by_need, same_for_all
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError
 from recscale.models.accounting import ModelCost
@@ -51,7 +54,10 @@ class LaunchOptions:
     cpus_per_trial: float | None = None
     """CPUs each trial holds. None: 1."""
     gpus_per_trial: float | None = None
-    """GPUs, or the fraction of one, each trial holds. None: 1 where the cluster has GPUs."""
+    """GPUs, or the fraction of one, each trial holds. None: on a cluster with GPUs what each trial needs (an eighth, a
+    quarter, a half or the whole of one, or several), or the whole of one where their memory is not known."""
+    gpu_memory: float | None = None
+    """GiB of the cluster's smallest GPU. None: that of its kind, where Ray knows it."""
     memory_per_trial: float | None = None
     """GiB one trial's worker may use. None: this machine's memory over the workers that run at once on it."""
     workers_per_trial: int = 1
@@ -81,8 +87,9 @@ def launch(
     todo = unfinished(resolved, storage)
     with cluster_of(options, dataset, todo) as info:
         known = {} if todo else known_costs(storage / name)
-        plan, share = plan_trials(resolved, dataset, options, info, todo, known)
-        print(plan_text(plan, str(share)), flush=True)
+        sized = size_trials(resolved, dataset, options, info, todo, known)
+        plan = sized.plan
+        print(plan_text(plan, sized.text()), flush=True)
         if options.plan:
             return 0
         trials = tuple(trial.spec for trial in plan.trials)
@@ -93,7 +100,8 @@ def launch(
         places = {"mlflow_address": mirror.address, "ray_dashboard": info.dashboard}
         study = study_from_plan(spec, plan, gather_provenance(dataset, _describe(info)) | places, storage)
         write_study(study)
-        drive = Drive(options.executor or default_executor(share), share, options.max_retries)
+        held = [share for own in sized.shares.values() for share in (own.first, own.larger) if share]
+        drive = Drive(options.executor or default_executor(held), sized.shares, options.max_retries)
         failed = run_study(study, plan, drive, info, mirror)
     write_results(study)
     if options.privacy:
@@ -150,6 +158,36 @@ def plan_trials(
     if not plan.trials:
         raise ConfigError("; ".join(refusal.reason for refusal in plan.refused))
     return plan, share
+
+
+def size_trials(
+    resolved: ResolvedGrid,
+    dataset: Dataset,
+    options: LaunchOptions,
+    info: ClusterInfo,
+    todo: int,
+    known: Mapping[TrialSpec, ModelCost] = MappingProxyType({}),
+) -> SizedPlan:
+    """As `plan_trials`, with a share for each trial: on GPUs by what it needs, unless the user says what it holds."""
+    told = options.gpus_per_trial is not None or options.workers_per_trial > 1
+    gpu = None if told or info.gpus < 1 else gpu_of(info, options.gpu_memory)
+    if gpu is None:
+        plan, share = plan_trials(resolved, dataset, options, info, todo, known)
+        if not told and info.gpus >= 1:
+            print("the GPUs' memory is not known, so every trial holds a whole one; --gpu-memory GIB lets them share")
+        sized = same_for_all(plan, share, dataset.manifest, info)
+    else:
+        cpus = _share(options, info).cpus
+        rates = gpu if gpu.flops_per_second else measure_machine(Share(cpus=cpus).threads, 0)
+        anything = replace(rates, memory_bytes=sys.maxsize)
+        store = TrialStore(location(options.storage))
+        plan = make_plan(resolved.trials, resolved.refused, dataset.manifest, store, anything, 1, known)
+        sized = by_need(plan, dataset.manifest, store, info, gpu, cpus)
+        if not sized.plan.trials:
+            raise ConfigError("; ".join(refusal.reason for refusal in sized.plan.refused))
+        if todo:
+            check_shares([own.first for own in sized.shares.values()], info)
+    return sized.by_one_worker() if options.executor is Executor.POOL else sized
 
 
 def _describe(info: ClusterInfo) -> str:

@@ -24,6 +24,8 @@ class NodeShape:
     """Logical CPUs that Ray may hand out."""
     gpus: float
     """GPUs that Ray may hand out."""
+    accelerator: str = ""
+    """Ray's name of their kind, such as A10G; empty where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ def default_share(info: ClusterInfo) -> Share:
 
 def slots(share: Share, info: ClusterInfo) -> int:
     """Trials that fit at once; a worker never spans machines, a fraction of a GPU never spans GPUs."""
-    return sum(_workers_on(shape, share) for shape in info.shapes) // share.workers
+    return sum(workers_on(shape, share) for shape in info.shapes) // share.workers
 
 
 def check_shares(shares: Iterable[Share], info: ClusterInfo) -> None:
@@ -116,7 +118,8 @@ def check_shares(shares: Iterable[Share], info: ClusterInfo) -> None:
             )
 
 
-def _workers_on(shape: NodeShape, share: Share) -> int:
+def workers_on(shape: NodeShape, share: Share) -> int:
+    """Workers of a share that one empty machine holds."""
     by_cpu = _whole(shape.cpus / share.cpus) if share.cpus else math.inf
     if not share.gpus:
         by_gpu = math.inf
@@ -132,6 +135,6 @@ def _whole(ratio: float) -> int:
     return math.floor(ratio + 1e-9)
 
 
-def default_executor(share: Share) -> Executor:
+def default_executor(shares: Iterable[Share]) -> Executor:
     """train where a trial holds a GPU or several workers; pool on CPUs, where a full run costs 10 s of imports."""
-    return Executor.TRAIN if share.gpus or share.workers > 1 else Executor.POOL
+    return Executor.TRAIN if any(share.gpus or share.workers > 1 for share in shares) else Executor.POOL

@@ -7,17 +7,18 @@ import ray
 from ray.train import CheckpointConfig, FailureConfig, LoggingConfig, RunConfig, ScalingConfig, TrainingFailedError
 from ray.train.torch import TorchTrainer
 
-from recscale.cluster.jobs import Outcome, OutcomeRef, TrialJob, Work
+from recscale.cluster.gate import Begun, open_gate
+from recscale.cluster.jobs import Launched, Outcome, OutcomeRef, TrialJob, Work
 from recscale.cluster.ray_storage import storage_of
 from recscale.cluster.worker import outcome_of, train_loop
 from recscale.storage.location import remove_tree
 
 
-def fit_trial(job: TrialJob, work: Work, max_retries: int) -> Outcome:
+def fit_trial(job: TrialJob, work: Work, max_retries: int, begun: Begun) -> Outcome:
     """Drives one Ray Train run; a run of the same trial that was cut off before is resumed from its checkpoint."""
     trainer = TorchTrainer(
         train_loop,
-        train_loop_config={"job": job, "work": work},
+        train_loop_config={"job": job, "work": work, "begun": begun},
         scaling_config=ScalingConfig(
             num_workers=job.share.workers, use_gpu=job.share.gpus > 0, resources_per_worker=job.share.resources
         ),
@@ -49,14 +50,18 @@ class TrainLauncher:
     def __init__(self, address: str, work: Work, max_retries: int) -> None:
         told = {"env_vars": {"RAY_API_SERVER_ADDRESS": address}}
         self._drive = ray.remote(fit_trial).options(num_cpus=0, max_retries=0, runtime_env=told)
+        self._gate = open_gate()
         self._work, self._max_retries = work, max_retries
         self._running: set[OutcomeRef] = set()
+        self._launched = 0
 
-    def launch(self, job: TrialJob) -> OutcomeRef:
-        """Starts the trial's driver."""
-        ref = self._drive.remote(job, self._work, self._max_retries)
+    def launch(self, job: TrialJob) -> Launched:
+        """Starts the trial's driver; the run has begun when its workers say so."""
+        self._launched += 1
+        begun = Begun(self._gate, self._launched)
+        ref = self._drive.remote(job, self._work, self._max_retries, begun)
         self._running.add(ref)
-        return ref
+        return Launched(ref, begun.ref())
 
     def release(self, ref: OutcomeRef, job: TrialJob, outcome: Outcome) -> None:
         """Removes what Ray kept of a finished run; a failed one keeps its checkpoint for the next attempt."""
@@ -68,8 +73,12 @@ class TrainLauncher:
         """Forgets the driver; Ray ends the run of a dead driver."""
         self._running.discard(ref)
 
+    def drop_idle(self) -> None:
+        """Nothing is held for trials to come."""
+
     def close(self) -> None:
         """Ends every driver, and with it its run."""
+        ray.kill(self._gate)
         for ref in self._running:
             ray.cancel(ref, force=True)
         self._running.clear()

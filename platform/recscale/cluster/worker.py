@@ -53,8 +53,17 @@ def train_trial(job: TrialJob, checkpoints: Checkpoints) -> None:
 
 
 def worker_device(share: Share) -> torch.device:
-    """The GPU that Ray gave, or the CPU where the share holds none, whatever GPUs the machine shows."""
-    return get_device() if share.gpus else torch.device("cpu")
+    """The GPU that Ray gave, or the CPU where the share holds none, whatever GPUs the machine shows.
+
+    Ray counts fractions of a GPU, but keeps nobody to them: torch does, so that a trial that needs more than its share
+    runs out of memory itself, and not its neighbours.
+    """
+    if not share.gpus:
+        return torch.device("cpu")
+    device = get_device()
+    if device.type == "cuda":
+        torch.cuda.set_per_process_memory_fraction(min(share.gpus, 1.0), device)
+    return device
 
 
 def pool_loop(config: dict[str, Any]) -> Any:
@@ -67,6 +76,7 @@ def pool_loop(config: dict[str, Any]) -> Any:
 def train_loop(config: dict[str, Any]) -> Any:
     """One trial in a worker of its own Ray Train run: Ray keeps the checkpoint."""
     job: TrialJob = config["job"]
+    config["begun"].tell()
     torch.set_num_threads(job.share.threads)
     if job.share.workers > 1:
         config["work"](job, RayCheckpoints(strategy_of(job.share.parallel)))

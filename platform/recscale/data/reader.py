@@ -4,7 +4,7 @@ Legend: B rows of one batch, N fields, R rows of one shard, W rows of one window
 """
 # ruff: noqa: N815
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -97,7 +97,7 @@ class Split:
         if device.type == "cpu":
             return self
         num_bytes = sum(column.nbytes for shard in self.shards for column in shard)
-        if device.type == "cuda" and num_bytes <= torch.cuda.mem_get_info(device)[0] // 2:
+        if device.type == "cuda" and held_bytes([num_bytes], _free_bytes(device)):
             return ResidentSplit.load(self, device)
         return StreamedSplit(self.info, self.shards, device)
 
@@ -110,6 +110,22 @@ class Split:
         """The window's blocks one after the other: a sequential read of each."""
         parts = [self.shards[block.shard].slice(block.start, block.end) for block in window]
         return joined(parts)
+
+
+def held_bytes(splits: Sequence[int], free: int) -> int:
+    """Bytes of the splits of these sizes that a device with so much free memory holds: each that fits in half of it."""
+    held = 0
+    for num_bytes in splits:
+        if num_bytes <= (free - held) // 2:
+            held += num_bytes
+    return held
+
+
+def _free_bytes(device: torch.device) -> int:
+    """Free memory of a GPU, or what this process may still take of it."""
+    free, total = torch.cuda.mem_get_info(device)
+    allowed = int(total * torch.cuda.get_per_process_memory_fraction(device))
+    return min(free, allowed - torch.cuda.memory_reserved(device))
 
 
 class ResidentSplit(Split):

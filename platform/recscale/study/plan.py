@@ -103,7 +103,7 @@ def make_plan(
     history = _Finished(store, [spec for spec in trials if standing[spec.trial_id] is TrialStatus.FINISHED])
     fitting, unfit = [], {}
     for spec in trials:
-        point = _point(spec)
+        point = point_of(spec)
         try:
             cost = known.get(spec) or account(spec.model, spec.train, manifest.vocabulary_sizes)
             check_penalty(spec.model, spec.train.penalty, spec.train.penalty_weight, len(manifest.fields))
@@ -131,16 +131,20 @@ def _divided(spec: TrialSpec, manifest: Manifest, team: TeamShape) -> WorkerCost
 
 
 def estimate_seconds(train: TrainSpec, cost: ModelCost, rows: int, machine: Machine) -> float:
-    """Steps until early stopping times the larger of arithmetic and memory time per step.
+    """Steps until early stopping times the time of one: arithmetic, memory traffic and what neither explains."""
+    steps_per_epoch = math.ceil(rows * train.train_fraction / train.batch_size)
+    epochs = min(train.max_epochs, (EVALUATIONS_TO_BEST + train.patience) / train.evaluations_per_epoch)
+    return steps_per_epoch * epochs * (device_seconds(train, cost, machine) + STEP_OVERHEAD_SECONDS)
+
+
+def device_seconds(train: TrainSpec, cost: ModelCost, machine: Machine) -> float:
+    """Time of a step's arithmetic and memory traffic.
 
     A step does three forward passes' worth of matrix products (forward, gradients of inputs and of weights).
     """
-    steps_per_epoch = math.ceil(rows * train.train_fraction / train.batch_size)
-    epochs = min(train.max_epochs, (EVALUATIONS_TO_BEST + train.patience) / train.evaluations_per_epoch)
     rate = machine.bf16_flops_per_second if train.precision is Precision.BF16 else machine.flops_per_second
     arithmetic = 3 * cost.flops_per_sample * train.batch_size / rate
-    memory = cost.bytes_per_step / machine.bytes_per_second
-    return steps_per_epoch * epochs * (arithmetic + memory + STEP_OVERHEAD_SECONDS)
+    return arithmetic + cost.bytes_per_step / machine.bytes_per_second
 
 
 def measure_machine(threads: int, memory_bytes: int) -> Machine:
@@ -194,7 +198,7 @@ def _too_large(point: str, worker: WorkerCost, machine: Machine) -> Refusal:
     )
 
 
-def _point(spec: TrialSpec) -> str:
+def point_of(spec: TrialSpec) -> str:
     """A trial's place in the grid as a user writes it, whatever its seed."""
     model, penalty = spec.model, spec.train.penalty
     place = f"{model.family} scale={model.scale:g} sets={model.num_sets}"

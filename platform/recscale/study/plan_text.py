@@ -1,6 +1,6 @@
 """A plan as text: one line per grid cell and seed, then the totals and what was refused."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from recscale.records import ModelSpec, TrainSpec, TrialSpec, to_plain
 from recscale.study.plan import Plan, PlannedTrial
@@ -8,20 +8,27 @@ from recscale.study.results import further_axes
 from recscale.study.store import TrialStatus
 
 SENT_HEADER = "sent/step"
+NO_SHARE = "-"
+"""Share of a trial that is finished."""
 HEADER = (
     f"{'trial':12} {'family':12} {'scale':>5} {'sets':>4} {'dim':>4} {'seed':>4} {'table':>8} {'dense':>8} "
     f"{'FLOPs/row':>9} {'bytes/step':>10} {'memory':>8} {'seconds':>7}  {'share':10} status"
 )
 
 
-def plan_text(plan: Plan, share: str) -> str:
-    """The whole plan; numbers are computed before launch, seconds are estimates unless a seed has been run."""
+def plan_text(plan: Plan, shares: Mapping[str, str]) -> str:
+    """The whole plan, with the share of each trial that is given one, by id.
+
+    Numbers are computed before launch, seconds are estimates unless a seed has been run.
+    """
     axes = further_axes([trial.spec for trial in plan.trials])
     several = any(trial.worker.sent_bytes_per_step for trial in plan.trials)
     lines = [HEADER + (f" {SENT_HEADER:>10}" if several else "")]
     for trial in plan.trials:
         sent = f" {_short(trial.worker.sent_bytes_per_step):>10}" if several else ""
-        lines.append(f"{_line(trial, share)}{sent} {_settings(trial.spec, axes)}".rstrip())
+        lines.append(
+            f"{_line(trial, shares.get(trial.spec.trial_id, NO_SHARE))}{sent} {_settings(trial.spec, axes)}".rstrip()
+        )
     lines += [f"refused: {refusal.reason}" for refusal in plan.refused]
     finished = sum(trial.status is TrialStatus.FINISHED for trial in plan.trials)
     lines.append(

@@ -1,0 +1,194 @@
+"""What share each trial of a study is given on GPUs: by the memory it needs, and by how busy its step keeps a GPU."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from recscale.cluster.shares import ClusterInfo, Share, slots
+from recscale.cluster.simulation import TrialTime, simulate
+from recscale.data.manifest import Manifest
+from recscale.data.reader import held_bytes
+from recscale.errors import ConfigError
+from recscale.models.accounting import ModelCost
+from recscale.records import Parallel, TrainSpec, TrialSpec
+from recscale.study.grid import Refusal
+from recscale.study.plan import STEP_OVERHEAD_SECONDS, Machine, Plan, PlannedTrial, device_seconds, point_of
+from recscale.study.store import TrialStatus, TrialStore
+from recscale.training.parallel import check_parallel
+from recscale.training.traffic import WorkerCost, worker_cost
+
+FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
+"""Parts of a GPU that a trial may be given: powers of two, so that what one trial leaves, others fill."""
+CONTEXT_BYTES = 1 << 30
+"""Reserve of every process on a GPU: CUDA's context, kernels and the workspaces of its libraries."""
+FRAGMENTATION = 1.25
+"""Memory that torch's allocator takes from the GPU for each byte alive: gaps and rounding."""
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What one trial is given."""
+
+    first: Share
+    """What it holds."""
+    larger: Share | None
+    """Twice that, for one that runs out of memory; None where the cluster or the model has no such."""
+
+
+@dataclass(frozen=True)
+class SizedPlan:
+    """A study before it runs, and what each trial will hold."""
+
+    plan: Plan
+    """The trials; what no share holds is refused."""
+    shares: dict[str, Shares]
+    """Of the trials that are not finished, by id."""
+
+    def text(self) -> dict[str, str]:
+        """Each trial's share in words."""
+        return {trial_id: str(shares.first) for trial_id, shares in self.shares.items()}
+
+    def by_one_worker(self) -> "SizedPlan":
+        """For an executor that trains every trial by one worker: none grows to several."""
+        one = {i: replace(s, larger=None) if s.larger and s.larger.workers > 1 else s for i, s in self.shares.items()}
+        return replace(self, shares=one)
+
+
+def same_for_all(plan: Plan, share: Share, manifest: Manifest, info: ClusterInfo) -> SizedPlan:
+    """Every trial holds what the user said, or a CPU."""
+    todo = [trial for trial in plan.trials if trial.status is not TrialStatus.FINISHED]
+    given = {t.spec.trial_id: Shares(share, larger_share(share, t.spec, manifest, info)) for t in todo}
+    return SizedPlan(plan, given)
+
+
+def by_need(
+    plan: Plan, manifest: Manifest, store: TrialStore, info: ClusterInfo, gpu: Machine, cpus: float
+) -> SizedPlan:
+    """Every trial holds the least share that it needs; what fits the cluster's GPUs in no way is refused by name."""
+    todo = [trial for trial in plan.trials if trial.status is not TrialStatus.FINISHED]
+    steps = _measured_steps(plan.trials, store) if todo else {}
+    kept, refused, shares = [], {}, {}
+    for trial in plan.trials:
+        if trial.status is TrialStatus.FINISHED:
+            kept.append(trial)
+            continue
+        try:
+            share, worker = _share(trial, manifest, info, gpu, cpus, steps.get(replace(trial.spec, seed=0)))
+        except ConfigError as error:
+            point = point_of(trial.spec)
+            refused[point] = Refusal(point, str(error))
+            continue
+        kept.append(replace(trial, worker=worker))
+        shares[trial.spec.trial_id] = Shares(share, larger_share(share, trial.spec, manifest, info))
+    sized = Plan(tuple(kept), (*plan.refused, *refused.values()), plan.slots)
+    return SizedPlan(replace(sized, slots=_at_once(kept, shares, info)), shares)
+
+
+def larger_share(share: Share, spec: TrialSpec, manifest: Manifest, info: ClusterInfo) -> Share | None:
+    """Twice the share: of a part of a GPU, at most a whole one; of a whole one, twice the workers; else twice the CPUs.
+
+    On CPUs this doubles the memory as well, since half as many trials run beside each other.
+    """
+    if 0 < share.gpus < 1:
+        wanted = [replace(share, gpus=min(1.0, 2 * share.gpus))]
+    elif share.gpus or share.workers > 1:
+        ways = (share.parallel,) if share.workers > 1 else (Parallel.SETS, Parallel.ROWS)
+        wanted = [replace(share, workers=2 * share.workers, parallel=way) for way in ways]
+    else:
+        wanted = [replace(share, cpus=2 * share.cpus)]
+    return next((each for each in wanted if slots(each, info) and not _undivided(spec, each, manifest)), None)
+
+
+def busy(train: TrainSpec, cost: ModelCost, gpu: Machine, measured_step: float | None) -> float:
+    """Part of a step's time in which the GPU works, from 0 to 1: what others cannot use. 0 where its rates are unknown.
+
+    The work's time at the device's peak, over that of a measured step, or over itself and the time to launch a step.
+    """
+    if not gpu.flops_per_second:
+        return 0.0
+    working = device_seconds(train, cost, gpu)
+    return min(1.0, working / (measured_step or working + STEP_OVERHEAD_SECONDS))
+
+
+def needed_bytes(peak_bytes: int) -> int:
+    """GPU memory of a process whose tensors come to this peak."""
+    return CONTEXT_BYTES + math.ceil(FRAGMENTATION * peak_bytes)
+
+
+def _share(
+    trial: PlannedTrial, manifest: Manifest, info: ClusterInfo, gpu: Machine, cpus: float, step: float | None
+) -> tuple[Share, WorkerCost]:
+    """The least part of a GPU, else the fewest whole ones."""
+    least = busy(trial.spec.train, trial.cost, gpu, step)
+    peak = trial.worker.peak_memory_bytes
+    for part in FRACTIONS:
+        if part >= least and _fits(peak, int(gpu.memory_bytes * part), manifest):
+            return Share(cpus=cpus, gpus=part), trial.worker
+    return _several(trial, manifest, info, gpu, cpus)
+
+
+def _several(
+    trial: PlannedTrial, manifest: Manifest, info: ClusterInfo, gpu: Machine, cpus: float
+) -> tuple[Share, WorkerCost]:
+    """A power of two of workers with a GPU each: by sets where they can be told apart, else by rows."""
+    spec, reason = trial.spec, "the cluster has no further GPU for it"
+    for workers in (2**power for power in range(1, int(info.gpus).bit_length())):
+        for way in (Parallel.SETS, Parallel.ROWS):
+            share = Share(cpus=cpus, gpus=1.0, workers=workers, parallel=way)
+            if not slots(share, info):
+                continue
+            if problem := _undivided(spec, share, manifest):
+                reason = problem
+                continue
+            cost = worker_cost(spec.model, spec.train, manifest.vocabulary_sizes, way, workers)
+            if _fits(cost.peak_memory_bytes, gpu.memory_bytes, manifest):
+                return share, cost
+            reason = f"by {way.value}, each of {workers} still needs {_gib(needed_bytes(cost.peak_memory_bytes))}"
+    raise ConfigError(
+        f"{point_of(spec)}: needs {_gib(needed_bytes(trial.worker.peak_memory_bytes))} with its reserve, but a GPU "
+        f"has {_gib(gpu.memory_bytes)}, and several do not help: {reason}; lower the scale or use larger GPUs"
+    )
+
+
+def _fits(peak_bytes: int, room: int, manifest: Manifest) -> bool:
+    """Beside what the trial needs, it keeps the splits on the GPU that fit into half of the room that is left."""
+    fields = len(manifest.fields)
+    splits = [split.rows * (4 * fields + 1) for split in manifest.splits]
+    return needed_bytes(peak_bytes) + held_bytes(splits, room - CONTEXT_BYTES) <= room
+
+
+def _undivided(spec: TrialSpec, share: Share, manifest: Manifest) -> str:
+    """Why the trial cannot be divided so; empty where it can."""
+    rows = math.ceil(manifest.split("train").rows * spec.train.train_fraction)
+    try:
+        check_parallel(spec, share.parallel, share.workers, rows, sum(manifest.vocabulary_sizes))
+    except ConfigError as error:
+        return str(error)
+    return ""
+
+
+def _measured_steps(trials: Sequence[PlannedTrial], store: TrialStore) -> dict[TrialSpec, float]:
+    """Seconds per step of cells (specs without a seed) finished on GPUs: the fastest, which others disturbed least."""
+    done = [trial.spec for trial in trials if trial.status is TrialStatus.FINISHED]
+    steps: dict[TrialSpec, float] = {}
+    for spec, result in zip(done, store.read_results(spec.trial_id for spec in done).values(), strict=True):
+        if result.device != "cpu" and result.samples_per_second > 0:
+            cell, seconds = replace(spec, seed=0), spec.train.batch_size / result.samples_per_second
+            steps[cell] = min(seconds, steps.get(cell, math.inf))
+    return steps
+
+
+def _at_once(trials: Sequence[PlannedTrial], shares: dict[str, Shares], info: ClusterInfo) -> int:
+    """Trials under way at a time, on the average of a simulated study."""
+    times = [
+        TrialTime(number, trial.seconds, shares[trial.spec.trial_id].first)
+        for number, trial in enumerate(trials)
+        if trial.spec.trial_id in shares
+    ]
+    fitting = [time for time in times if slots(time.share, info)]
+    makespan = simulate(fitting, info.shapes).makespan
+    return max(1, round(sum(time.seconds for time in fitting) / makespan)) if makespan else 1
+
+
+def _gib(num_bytes: int) -> str:
+    return f"{num_bytes / 2**30:.1f} GiB"
