@@ -74,10 +74,15 @@ class MlflowServer:
     def start(self) -> None:
         """Starts it and waits until it answers."""
         command = ["server", "--backend-store-uri", self._database, "--artifacts-destination", str(self._folder)]
+        environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}  # no processes for jobs of its own
         place = ["--host", "127.0.0.1", "--port", str(self.port), "--workers", "2"]
         with (self._folder.parent / "mlflow-server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "mlflow", *command, *place], stdout=log, stderr=log, start_new_session=True
+                [sys.executable, "-m", "mlflow", *command, *place],
+                env=environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
         while self._process.poll() is None:
             with suppress(OSError), urllib.request.urlopen(f"{self.address}/health", timeout=5) as answer:

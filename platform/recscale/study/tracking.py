@@ -38,8 +38,8 @@ PARENT_TAG = "mlflow.parentRunId"
 MIRRORED_TAG = "recscale.mirrored"
 """Of a study's run: which trials it had when all of them were mirrored, so that they need not be asked for again."""
 FINISHED = "FINISHED"
-BATCH = 1000
-"""Metrics per log_batch call; MLflow's own limit."""
+BATCH = 900
+"""Metrics per log_batch call, of the 1,000 entries that MLflow takes: the first call brings the parameters, too."""
 
 
 def tracking_uri(storage: Location) -> str:
@@ -104,15 +104,17 @@ class Tracker:
         if status is TrialStatus.MISSING or (known is not None and known.status == FINISHED):
             return
         run_id = self.start_trial(spec)
-        self._client.log_batch(run_id, params=_params(_flat(spec)))
+        params = _params(_flat(spec))
         folder = self._store.folder(spec.trial_id)
         if status is TrialStatus.FAILED:
+            self._client.log_batch(run_id, params=params)
             self._log_file(run_id, folder / "error.txt")
             self._client.set_terminated(run_id, "FAILED")
             return
         metrics = _metrics(self._store.read_result(spec.trial_id))
         for start in range(0, len(metrics), BATCH):
-            self._client.log_batch(run_id, metrics=metrics[start : start + BATCH])
+            self._client.log_batch(run_id, metrics=metrics[start : start + BATCH], params=params)
+            params = []
         for path in (folder / "result.json", folder / "spectra.arrow", folder / "sub_embeddings.arrow"):
             if path.exists():
                 self._log_file(run_id, path)
