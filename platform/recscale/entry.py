@@ -21,6 +21,8 @@ def run_command(command: Callable[[], int]) -> NoReturn:
         status = command()
     except SystemExit as ended:  # of --help, a usage error or SIGTERM: leave with its status, not with its frames
         status = ended.code
+        if status == TERMINATED:
+            print("stopped; the same command goes on from here", file=sys.stderr)
     except RecscaleError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 1

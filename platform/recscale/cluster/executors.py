@@ -17,6 +17,47 @@ from recscale.cluster.train import TrainLauncher
 from recscale.cluster.worker import train_trial
 from recscale.errors import ConfigError
 from recscale.storage.filesystems import is_uri
+from recscale.study.turns import Turn
+
+LOOK_SECONDS = 2.0
+"""How often what others train is looked at while something runs here."""
+
+
+class Turns(Protocol):
+    """Says whose turn a trial is; study.turns.Turns where several drivers may run the same study."""
+
+    def ask(self, trial_id: str) -> Turn:
+        """Asked before the trial is started, and again later where it is theirs."""
+
+    def error(self, trial_id: str) -> str | None:
+        """What a trial that ended elsewhere failed by, None where it is finished."""
+
+    def end(self, trial_id: str) -> None:
+        """Called once for a trial that was ours, after its ending has been taken note of."""
+
+    def pause(self) -> None:
+        """Waits until it is worth asking again."""
+
+
+class EveryTurn:
+    """The turns of a driver that has the storage to itself."""
+
+    def ask(self, trial_id: str) -> Turn:
+        """Always ours."""
+        return Turn.OURS
+
+    def error(self, trial_id: str) -> str | None:
+        """Nothing ends elsewhere."""
+        return None
+
+    def end(self, trial_id: str) -> None:
+        """Nobody waits for it."""
+
+    def pause(self) -> None:
+        """Never needed."""
+
+
+ALONE = EveryTurn()
 
 
 class Launcher(Protocol):
@@ -30,6 +71,9 @@ class Launcher(Protocol):
 
     def bury(self, ref: OutcomeRef) -> None:
         """Called once for a process that is gone without an outcome."""
+
+    def trim(self) -> None:
+        """Called where no trial waits to be started: gives back what is kept for another, since one may lack it."""
 
     def close(self) -> None:
         """Ends whatever still runs."""
@@ -53,15 +97,17 @@ def run_jobs(
     info: ClusterInfo,
     max_retries: int = 1,
     work: Work = train_trial,
+    turns: Turns = ALONE,
 ) -> Iterator[TrialEvent]:
     """Runs the trials, as many at once as the cluster holds, and yields what happens as it happens.
 
     A trial that raises is a failed event with its traceback. A trial whose process dies is started again up to
-    `max_retries` times and resumes from its checkpoint. Trials of unlike shares run one share after the other. Closing
-    the iterator ends what runs. Raises ConfigError, before anything starts, for what can never run.
+    `max_retries` times and resumes from its checkpoint. A trial that another driver holds is left to it, and taken over
+    where that one is gone. Trials of unlike shares run one share after the other. Closing the iterator ends what runs.
+    Raises ConfigError, before anything starts, for what can never run.
     """
     _check(jobs, executor, info)
-    return _run_by_share(jobs, executor, info, max_retries, work)
+    return _run_by_share(jobs, executor, info, max_retries, work, turns)
 
 
 def _check(jobs: Sequence[TrialJob], executor: Executor, info: ClusterInfo) -> None:
@@ -77,7 +123,7 @@ def _check(jobs: Sequence[TrialJob], executor: Executor, info: ClusterInfo) -> N
 
 
 def _run_by_share(
-    jobs: Sequence[TrialJob], executor: Executor, info: ClusterInfo, max_retries: int, work: Work
+    jobs: Sequence[TrialJob], executor: Executor, info: ClusterInfo, max_retries: int, work: Work, turns: Turns
 ) -> Iterator[TrialEvent]:
     for share in dict.fromkeys(job.share for job in jobs):
         launcher: Launcher = PoolLauncher(share, work)
@@ -85,32 +131,59 @@ def _run_by_share(
             launcher = TrainLauncher(info.address, work, max_retries)
         same_share = [job for job in jobs if job.share == share]
         try:
-            yield from _run(same_share, launcher, slots(share, info), max_retries)
+            yield from _run(same_share, launcher, slots(share, info), max_retries, turns)
         finally:
             launcher.close()
 
 
-def _run(jobs: Sequence[TrialJob], launcher: Launcher, limit: int, max_retries: int) -> Iterator[TrialEvent]:
+def _run(
+    jobs: Sequence[TrialJob], launcher: Launcher, limit: int, max_retries: int, turns: Turns
+) -> Iterator[TrialEvent]:
     waiting = deque(jobs)
     flights: dict[OutcomeRef, Flight] = {}
+    awaited: set[str] = set()
     while waiting or flights:
-        while waiting and len(flights) < limit:
+        for _ in range(len(waiting)):
+            if len(flights) >= limit:
+                break
             job = waiting.popleft()
-            flights[launcher.launch(job)] = Flight(job, deaths=0, started=time.monotonic())
-            yield TrialEvent(EventKind.STARTED, job.trial_id, error=None, seconds=0.0)
-        done, _ = ray.wait(list(flights), num_returns=1)
-        flight = flights.pop(done[0])
-        ending = _ending(done[0])
-        if isinstance(ending, Outcome):
-            launcher.release(done[0], flight.job, ending)
-            yield _event(flight, ending)
-            continue
-        launcher.bury(done[0])
+            turn = turns.ask(job.trial_id)
+            if turn is Turn.OURS:
+                flights[launcher.launch(job)] = Flight(job, deaths=0, started=time.monotonic())
+                yield TrialEvent(EventKind.STARTED, job.trial_id, error=None, seconds=0.0)
+            elif turn is Turn.ENDED:
+                yield TrialEvent(EventKind.ELSEWHERE, job.trial_id, turns.error(job.trial_id), seconds=0.0)
+            else:
+                waiting.append(job)
+        if not waiting:
+            launcher.trim()
+        if flights:
+            wanted = LOOK_SECONDS if waiting and len(flights) < limit else None
+            for ref in ray.wait(list(flights), timeout=wanted)[0]:
+                yield from _land(ref, flights, launcher, max_retries, turns)
+        elif waiting:
+            for trial_id in (job.trial_id for job in waiting if job.trial_id not in awaited):
+                awaited.add(trial_id)
+                yield TrialEvent(EventKind.AWAITED, trial_id, error=None, seconds=0.0)
+            turns.pause()
+
+
+def _land(
+    ref: OutcomeRef, flights: dict[OutcomeRef, Flight], launcher: Launcher, max_retries: int, turns: Turns
+) -> Iterator[TrialEvent]:
+    """The end of a flight; or its next start, where its process died and may do so again."""
+    flight, ending = flights.pop(ref), _ending(ref)
+    if isinstance(ending, Outcome):
+        launcher.release(ref, flight.job, ending)
+    else:
+        launcher.bury(ref)
         if flight.deaths < max_retries:
             flights[launcher.launch(flight.job)] = replace(flight, deaths=flight.deaths + 1)
-        else:
-            died = f"the trial's process died {flight.deaths + 1} times, the last time by: {ending}"
-            yield _event(flight, Outcome(error=died))
+            return
+        died = f"the trial's process died {flight.deaths + 1} times, the last time by: {ending}"
+        ending = Outcome(error=died)
+    yield _event(flight, ending)
+    turns.end(flight.job.trial_id)
 
 
 def _ending(ref: OutcomeRef) -> Outcome | RayError:

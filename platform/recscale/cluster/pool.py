@@ -54,9 +54,15 @@ class PoolLauncher:
         """Makes sure that the slot is gone: two processes must never write one trial's folder."""
         ray.kill(self._busy.pop(ref))
 
-    def close(self) -> None:
-        """Ends every slot, whatever it is doing, and so gives its share back."""
-        for slot in (*self._idle, *self._busy.values()):
+    def trim(self) -> None:
+        """Ends idle slots: where a machine is gone, a slot that waits for a place may need theirs."""
+        for slot in self._idle:
             ray.kill(slot)
         self._idle.clear()
+
+    def close(self) -> None:
+        """Ends every slot, whatever it is doing, and so gives its share back."""
+        self.trim()
+        for slot in self._busy.values():
+            ray.kill(slot)
         self._busy.clear()

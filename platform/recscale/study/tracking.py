@@ -140,6 +140,7 @@ class Tracker:
     def look_again(self) -> None:
         """Asks MLflow for every trial's run, whatever was mirrored before."""
         self._mirrored = False
+        self.__dict__.pop("_children", None)
 
     def _mark(self) -> str:
         """What names the finished trials of the study."""
