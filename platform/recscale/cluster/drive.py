@@ -46,8 +46,8 @@ def run_study(study: Study, plan: Plan, drive: Drive, info: ClusterInfo, mirror:
             spec = specs[event.trial_id]
             if event.kind is EventKind.STARTED:
                 progress.started(event.trial_id)
-                if event.trial_id in turns.met:  # the one that is gone has made its run
-                    mirror.look_again()
+                if turns.shared:
+                    mirror.look_for(spec)
                 mirror.start_trial(spec)
             elif event.kind is EventKind.AWAITED:
                 progress.say(f"trial {event.trial_id} is trained by another driver; waiting for it")

@@ -35,7 +35,10 @@ DRIVER = "driver"
 
 
 class Claims:
-    """The claims of this process on what is in one storage; all are given up at the end of the block."""
+    """The claims of this process on what is in one storage; all are given up at the end of the block.
+
+    `shared` tells whether another driver has been met, living or dead.
+    """
 
     def __init__(self, storage: Location, beat: float = BEAT_SECONDS, expiry: float = EXPIRY_SECONDS) -> None:
         self._folder = storage / FOLDER
@@ -44,6 +47,7 @@ class Claims:
         self._mine: set[str] = set()
         self._theirs: frozenset[str] = frozenset()
         self._looked = -LOOK_SECONDS
+        self.shared = False
         self._seen: dict[str, tuple[int | None, float]] = {}
         self._ended = threading.Event()
         self._heart = threading.Thread(target=self._live, daemon=True)
@@ -115,6 +119,7 @@ class Claims:
         claims = self._listed()
         self._looked = time.monotonic()
         for driver in {driver for _, driver in claims} - {self._me}:
+            self.shared = True
             if self._dead(driver):
                 left = {claim for claim in claims if claim[1] == driver}
                 for what, _ in sorted(left, key=lambda claim: claim[0] == DRIVER):  # its own file last

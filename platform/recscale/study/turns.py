@@ -19,18 +19,21 @@ class Turn(StrEnum):
 
 
 class Turns:
-    """Claims trials for one driver, and finds those that another has ended meanwhile; `met` are what others held."""
+    """Claims trials for one driver, and finds those that another has ended meanwhile."""
 
     def __init__(self, store: TrialStore, claims: Claims, failed_before: Iterable[str]) -> None:
         self._store, self._claims = store, claims
         self._to_retry = set(failed_before)
-        self.met: set[str] = set()
+
+    @property
+    def shared(self) -> bool:
+        """Whether another driver has been met, living or dead: it may have begun what is ours now."""
+        return self._claims.shared
 
     def ask(self, trial_id: str) -> Turn:
         """Claims the trial where nobody else has; a failure from before this driver's start is tried again, once."""
         if not self._claims.take(trial_id):
             self._to_retry.discard(trial_id)
-            self.met.add(trial_id)
             return Turn.THEIRS
         status = self._store.status(trial_id)
         if status is TrialStatus.MISSING:
