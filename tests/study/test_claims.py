@@ -205,4 +205,3 @@ def test_a_trial_that_another_driver_ends_is_not_run_again_and_one_that_it_drops
         assert here.ask(dropped.trial_id) is Turn.OURS
         assert (here.error(done.trial_id), here.error(failed.trial_id)) == (None, "boom again")
         assert here.shared
-        assert there.shared
