@@ -1,6 +1,5 @@
 """Two drivers on the same study at once: in peace, with clocks a day apart, and one of them killed."""
 
-import os
 import signal
 from pathlib import Path
 
@@ -76,20 +75,3 @@ def _belongs(pid: int, environment: dict[str, str]) -> bool:
         return f"RAY_TMPDIR={environment['RAY_TMPDIR']}\0".encode() in Path(f"/proc/{pid}/environ").read_bytes()
     except FileNotFoundError:
         return False
-
-
-def test_the_next_driver_of_this_machine_does_not_wait_for_a_dead_one(
-    small_dataset: Dataset, tmp_path: Path, local: dict[str, str], other: dict[str, str]
-) -> None:
-    """The dead one's claims are those of a process that is gone: they are not waited for."""
-    storage = tmp_path / "runs"
-    command = arguments(small_dataset.path, storage, "--scales", "1", "--seeds", "2", "--batch-size", "16")
-    with driver([*command, "--max-epochs", "40", "--patience", "40"], local, tmp_path / "first") as first:
-        until(lambda: list(storage.glob("trials/*/checkpoint/state.pt")), first)
-        os.kill(first.pid, signal.SIGKILL)
-        first.wait()
-    assert list((storage / "claims").iterdir())
-    with driver([*command, "--max-epochs", "40", "--patience", "40"], other, tmp_path / "second") as second:
-        assert second.wait() == 0
-    assert "another driver" not in (tmp_path / "second").read_text()
-    assert not list((storage / "claims").iterdir())

@@ -1,10 +1,11 @@
-"""A training worker is killed in the middle of an epoch, or has no disk to write to."""
+"""A training worker is killed in the middle of an epoch."""
 
 import os
 import signal
 from pathlib import Path
 
 import pyarrow as pa
+import pytest
 import torch
 
 from recscale.data.reader import Dataset
@@ -29,6 +30,7 @@ def _stop_in_mid_epoch(worker: int, state_file: Path) -> tuple[int, int] | None:
     return None
 
 
+@pytest.mark.slow
 def test_a_worker_killed_in_mid_epoch_goes_on_at_its_row_to_the_same_bits(
     small_dataset: Dataset, tmp_path: Path, local: dict[str, str], one_thread: None
 ) -> None:
