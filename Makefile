@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install study test test-slow test-long lint format bench bench-gpu
+.PHONY: install study test test-slow test-long fuzz lint format bench bench-gpu
 
 install: .venv/installed
 
@@ -24,6 +24,9 @@ test-slow: install
 
 test-long: install
 	$(BIN)/python -m pytest -q -s -m long
+
+fuzz: install
+	$(BIN)/python -m tests.fuzz.guided $(or $(READER),manifest.json) -max_total_time=$(or $(SECONDS),60)
 
 bench: install
 	$(BIN)/python -m tests.benchmarks.bench

@@ -283,6 +283,19 @@ def test_one_changed_bit_is_found_by_verify(copy: Path) -> None:
         Dataset.open(copy).verify()
 
 
+@pytest.mark.parametrize(("column", "value"), [("ids", -1), ("ids", 10**6), ("label", 2)])
+def test_a_value_that_no_model_could_take_is_named_before_training(copy: Path, column: str, value: int) -> None:
+    path = copy / "valid/00000.arrow"
+    batch = pa.ipc.open_file(pa.BufferReader(path.read_bytes())).get_batch(0)
+    ids, label = (np.array(part) for part in (batch.column("ids").values, batch.column("label")))
+    (ids if column == "ids" else label)[5] = value
+    columns = [pa.FixedSizeListArray.from_arrays(pa.array(ids), type=batch.schema.field("ids").type), pa.array(label)]
+    with pa.ipc.new_file(path, batch.schema) as sink:
+        sink.write_batch(pa.record_batch(columns, schema=batch.schema))
+    with pytest.raises(DataError, match=r"valid/00000\.arrow holds ids outside the manifest's vocabularies, or labels"):
+        Dataset.open(copy).check_rows()
+
+
 def reseal(folder: Path, manifest: Manifest) -> None:
     write_manifest(folder, sealed(manifest))
 

@@ -18,7 +18,7 @@ from tests.faults.driving import arguments, driver, gone, lines, named
 
 TRIALS, KILL_SECONDS = 300, 20.0
 EARLY, GROWTH = 50, 1.2
-SIZE = ("--hidden-sizes", "16", "--batch-size", "128", "--max-epochs", "8", "--patience", "8")
+SIZE = ("--hidden-sizes", "16", "--max-epochs", "6", "--patience", "6")
 KNOWN_SEED = 7
 
 

@@ -22,7 +22,7 @@ from recscale.records import (
 )
 from recscale.training.checkpoints import FolderCheckpoints
 from recscale.training.loop import flushed_subnormals, train
-from recscale.training.run import TrainedTrial
+from recscale.training.run import TrainedTrial, TrainingRun
 from recscale.training.schedule import next_evaluation, trainable_batches
 
 CPU = torch.device("cpu")
@@ -178,6 +178,23 @@ def test_refuses_another_dataset_and_another_trials_checkpoint(small_dataset: Da
         _run(_spec(small_dataset), small_dataset, tmp_path, die_at_step=batches)
     with pytest.raises(DataError, match="checkpoint of trial"):
         _run(_spec(small_dataset, max_epochs=9), small_dataset, tmp_path)
+
+
+@pytest.mark.parametrize("optimizer", list(TableOptimizer))
+@pytest.mark.parametrize("broken", [torch.zeros(3, 2), torch.zeros(()).to_sparse(), None])
+def test_moments_of_another_shape_are_refused(
+    optimizer: TableOptimizer, broken: torch.Tensor | None, small_dataset: Dataset
+) -> None:
+    spec = _spec(small_dataset, table_optimizer=optimizer)
+    run = TrainingRun(spec, small_dataset, torch.device("cpu"))
+    run.train_until_evaluation()
+    run.evaluate()
+    state = run.state()
+    moments = state["optimizers"][0]["state"][0]
+    name = next(name for name in moments if name != "step")
+    moments[name] = broken
+    with pytest.raises(DataError, match=r"the checkpoint of trial .* does not fit it"):
+        TrainingRun(spec, small_dataset, torch.device("cpu")).restore(state)
 
 
 def test_a_broken_checkpoint_is_refused(tmp_path: Path) -> None:

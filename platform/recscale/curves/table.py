@@ -145,14 +145,14 @@ def _read_columns(path: Path, names: tuple[str, ...]) -> list[Array]:
     try:
         kinds = dict.fromkeys(names, pa.string())
         options = pa_csv.ConvertOptions(include_columns=list(kinds), column_types=kinds)
-        table = pa_csv.read_csv(path, convert_options=options)
-    except KeyError:
         header = _header(path)
-        absent = next(name for name in names if name not in header)
-        raise DataError(f"{path} has no column {absent!r}; its columns are {', '.join(header)}") from None
+        absent = [name for name in names if name not in header]
+        if absent:
+            raise DataError(f"{path} has no column {absent[0]!r}; its columns are {', '.join(header)}")
+        table = pa_csv.read_csv(path, convert_options=options)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{path} is no CSV table with a header: {str(error).splitlines()[0]}") from error
     return [_numbers(path, name, table[name].to_pylist()) for name in names]
 

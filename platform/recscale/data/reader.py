@@ -245,7 +245,7 @@ class Dataset:
         path = vocabulary_path(self.path, index, field.name)
         try:
             column = pq.read_table(path, columns=["count"], page_checksum_verification=True).column("count")
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, UnicodeDecodeError, KeyError) as error:
             raise DataError(f"{path} cannot be read as a vocabulary: {one_line(error)}; prepare again") from error
         count_V: np.ndarray = column.to_numpy()
         expected = (field.vocabulary_size, self.manifest.split("train").rows)

@@ -46,15 +46,16 @@ def open_shard(folder: Path, shard: ShardInfo, num_fields: int) -> Columns:
     try:
         file = pa.ipc.open_file(pa.memory_map(str(path)))
         schema, batches = file.schema, file.num_record_batches
+        names = schema.names
         batch = file.get_batch(0) if batches == 1 else None
         if batch is not None:
             batch.validate()
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{path} is missing or truncated: {one_line(error)}; prepare the dataset again") from error
     got = (batch.num_rows if batch is not None else f"{batches} record batches", schema)
     if batch is None or got != (shard.rows, shard_schema(num_fields)):
         raise DataError(
-            f"{path} is not the shard in the manifest: it has {got[0]} rows and columns {schema.names}; expected "
+            f"{path} is not the shard in the manifest: it has {got[0]} rows and columns {names}; expected "
             f"{shard.rows} rows of {num_fields} ids and a label in one record batch; prepare the dataset again"
         )
     ids, label = batch.columns
@@ -64,7 +65,7 @@ def open_shard(folder: Path, shard: ShardInfo, num_fields: int) -> Columns:
 def inside(folder: Path, relative: str) -> Path:
     """The absolute path of a manifest's entry; DataError where it would leave the dataset's folder."""
     path = folder / relative
-    if not path.resolve().is_relative_to(folder.resolve()):
+    if "\0" in relative or not path.resolve().is_relative_to(folder.resolve()):
         raise DataError(f"{folder} names a shard {relative!r} outside its own folder: do not trust it; prepare again")
     return path
 

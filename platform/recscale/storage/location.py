@@ -149,11 +149,13 @@ def read_parquet(place: Location, columns: list[str] | None = None, schema: pa.S
     return table
 
 
-def read_arrow(place: Location) -> pa.Table:
-    """Reads an Arrow IPC file; DataError naming it where it is missing or broken."""
+def read_arrow(place: Location, schema: pa.Schema) -> pa.Table:
+    """Reads an Arrow IPC file; DataError naming it where it is missing, broken or of another schema."""
     try:
         table = pa.ipc.open_file(arrow_source(place)).read_all()
         _check_table(table)
+        if not table.schema.equals(schema):
+            raise pa.ArrowInvalid(f"its columns are {table.column_names}, expected {schema.names}")
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(
             f"{place} is no readable Arrow file: {error}; delete its folder to run the trial again"

@@ -10,11 +10,16 @@ from enum import StrEnum
 
 import pyarrow as pa
 
+from recscale.collapse.measurement import SPECTRA_SCHEMA
+from recscale.collapse.subembeddings import SUB_EMBEDDINGS_SCHEMA
 from recscale.errors import DataError
 from recscale.records import TrialResult, TrialSpec, from_json, to_plain
 from recscale.storage.location import Location, for_each, read_arrow, remove_tree, write_atomic
 from recscale.study.files import arrow_bytes
 from recscale.training.run import TrainedTrial
+
+PREDICTIONS_SCHEMA = pa.schema([("logit", pa.float32()), ("label", pa.uint8())])
+"""Columns of predictions.arrow and train_predictions.arrow."""
 
 
 class TrialStatus(StrEnum):
@@ -111,21 +116,21 @@ class TrialStore:
 
     def read_spectra(self, trial_id: str) -> pa.Table:
         """Spectra and collapse metrics of a finished trial."""
-        return read_arrow(self.folder(trial_id) / "spectra.arrow")
+        return read_arrow(self.folder(trial_id) / "spectra.arrow", SPECTRA_SCHEMA)
 
     def read_sub_embeddings(self, trial_id: str) -> pa.Table | None:
         """Abundance of a finished trial's sub-embeddings; None where its family has no blocks between fields."""
         path = self.folder(trial_id) / "sub_embeddings.arrow"
-        return read_arrow(path) if path.exists() else None
+        return read_arrow(path, SUB_EMBEDDINGS_SCHEMA) if path.exists() else None
 
     def read_predictions(self, trial_id: str) -> pa.Table:
         """Test logits (float32) and labels (uint8) of a finished trial."""
-        return read_arrow(self.folder(trial_id) / "predictions.arrow")
+        return read_arrow(self.folder(trial_id) / "predictions.arrow", PREDICTIONS_SCHEMA)
 
     def read_train_predictions(self, trial_id: str) -> pa.Table | None:
         """Logits (float32) and labels (uint8) on rows trained on; None where the trial ended before they were kept."""
         path = self.folder(trial_id) / "train_predictions.arrow"
-        return read_arrow(path) if path.exists() else None
+        return read_arrow(path, PREDICTIONS_SCHEMA) if path.exists() else None
 
 
 def _json(record: object) -> bytes:

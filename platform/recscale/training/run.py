@@ -12,7 +12,7 @@ import pyarrow as pa
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from recscale.collapse.measurement import CollapseMeasurement, spectra_table
+from recscale.collapse.measurement import SPECTRA_SCHEMA, CollapseMeasurement, spectra_table
 from recscale.collapse.subembeddings import sub_embeddings_table
 from recscale.collapse.tables import measure_tables
 from recscale.data.reader import Batch, Dataset
@@ -36,7 +36,7 @@ from recscale.training.metrics import score_predictions
 from recscale.training.parallel import ONE, Strategy
 from recscale.training.penalties import build_penalty
 from recscale.training.schedule import check_trial, next_evaluation, train_rows, trainable_batches
-from recscale.training.table_optimizers import dense_adam, table_optimizer
+from recscale.training.table_optimizers import dense_adam, load_optimizer, table_optimizer
 
 EVALUATION_BATCH = 8192
 """Rows per batch where no gradient is kept."""
@@ -207,17 +207,28 @@ class TrainingRun:
         }
 
     def restore(self, state: State) -> None:
-        """Goes on from a state of the same trial; DataError where it is another trial's."""
+        """Goes on from a state of the same trial; DataError where it is another trial's, or does not fit this one."""
         if state.get("trial_id") != self.spec.trial_id:
             raise DataError(f"checkpoint of trial {state.get('trial_id')!r} found in place of {self.spec.trial_id!r}")
+        try:
+            self._restore(state)
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+            raise DataError(
+                f"the checkpoint of trial {self.spec.trial_id} does not fit it ({reason}); delete it to start over"
+            ) from error
+
+    def _restore(self, state: State) -> None:
+        self.best, self.best_index = state["best"], int(state["best_index"])
+        self.model.load_state_dict(self.best)
         self.model.load_state_dict(state["model"])
         self.penalty.load_state_dict(state["penalty"])
         for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        self.best, self.best_index = state["best"], state["best_index"]
-        self.step, self.epoch, self.batch = state["position"]
-        self.train_seconds, self.other_seconds = state["seconds"]
+            load_optimizer(optimizer, saved)
+        self.step, self.epoch, self.batch = map(int, state["position"])
+        self.train_seconds, self.other_seconds = map(float, state["seconds"])
         self.history = from_json(tuple[Evaluation, ...], state["history"], "the checkpoint's history")
+        _ = self.history[self.best_index], range(self.step + 1)[self.batch], range(self.step + 1)[self.epoch]
         self.spectra = [_bytes_table(state["spectra"])]
         torch.set_rng_state(state["cpu_rng"])
         if self.device.type == "cuda":
@@ -293,4 +304,6 @@ def _table_bytes(table: pa.Table) -> torch.Tensor:
 
 
 def _bytes_table(data: torch.Tensor) -> pa.Table:
-    return pa.ipc.open_stream(data.numpy().tobytes()).read_all()
+    table = pa.ipc.open_stream(data.numpy().tobytes()).read_all().cast(SPECTRA_SCHEMA)
+    table.validate(full=True)
+    return table

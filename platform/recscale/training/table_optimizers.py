@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from recscale.errors import DataError
 from recscale.records import Decay, TableOptimizer, TrainSpec
 
 
@@ -193,3 +194,22 @@ def dense_adam(parameters: Iterable[nn.Parameter], spec: TrainSpec) -> torch.opt
     """Fused Adam, or AdamW where the decay is decoupled."""
     kind = torch.optim.AdamW if spec.decay is Decay.DECOUPLED else torch.optim.Adam
     return kind(parameters, lr=spec.learning_rate, weight_decay=spec.weight_decay, fused=True)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, saved: dict[str, Any]) -> None:
+    """Takes over the moments of a saved state, and nothing else; DataError where they are not of these parameters.
+
+    torch checks no shape here, and kernels would follow whatever they are given.
+    """
+    settings = [{name: value for name, value in group.items() if name != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(saved)
+    for group, own in zip(optimizer.param_groups, settings, strict=True):
+        group.update(own)
+    for parameter, moments in optimizer.state.items():
+        rows = int(optimizer.defaults.get("num_sets", 0))
+        shapes = {"step": torch.Size(), "exp_avg": parameter.shape, "exp_avg_sq": parameter.shape}
+        if rows:
+            shapes = {"sum": torch.Size((len(parameter), rows))}
+        got = {name: value.shape for name, value in moments.items() if value.layout is torch.strided}
+        if got != shapes or not all(value.is_floating_point() for value in moments.values()):
+            raise DataError(f"the optimizer has moments {got} of a parameter of shape {tuple(parameter.shape)}")
