@@ -57,9 +57,9 @@ def test_on_a_full_disk_trials_fail_with_a_clear_error_and_run_when_there_is_spa
     storage, kept = tmp_path / "runs", tmp_path / "kept"
     storage.mkdir()
     kept.mkdir()
-    command = arguments(small_dataset.path, storage, "--scales", "1", "400", "--seeds", "2")
+    command = arguments(small_dataset.path, storage, "--scales", "1", "20", "--seeds", "2")
     environment = local | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
-    shell = ["unshare", "-Urm", "bash", "-c", SMALL_DISK, "small", "6m", str(storage), str(kept), *command]
+    shell = ["unshare", "-Urm", "bash", "-c", SMALL_DISK, "small", "16m", str(storage), str(kept), *command]
     study = subprocess.run(shell, env=environment, cwd=ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     assert "first: 1" in study.stdout, study.stdout + study.stderr
     assert "second: 0" in study.stdout, study.stdout + study.stderr

@@ -66,9 +66,10 @@ def test_ray_job_stop_leaves_cleanly_and_the_same_submission_goes_on(
         until(lambda: _checkpoint(storage), submitted)
         stop = subprocess.run([*ray, "stop", *there, "study"], env=ray_head.environment, capture_output=True)
         assert stop.returncode == 0, stop.stderr
-        told = submitted.communicate()[0].decode()
-        assert submitted.returncode != 0
-    assert "stopped; the same command goes on from here" in told
+        submitted.communicate()
+    for question, answer in (("status", "stopped"), ("logs", "stopped; the same command goes on from here")):
+        told = subprocess.run([*ray, question, *there, "study"], env=ray_head.environment, capture_output=True)
+        assert answer in (told.stdout + told.stderr).decode()
     assert not list((storage / "claims").iterdir())
     before = len(lines(storage))
     again = ray_head.submit(checkout, *command)
