@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # an outage is noticed in seconds; sync re-logs
+os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")  # two lines for every trial
 
 from mlflow.entities import Metric, Param, RunInfo, RunTag
 from mlflow.exceptions import MlflowException
@@ -216,12 +217,17 @@ def _of(record: Metrics | CollapseSummary, prefix: str) -> dict[str, float | Non
     return {prefix + field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
 
 
+PAUSE_SECONDS = 60.0
+"""How long a server that did not answer is left alone: each call to it would hold up the study by its retries."""
+
+
 class Mirror:
-    """A tracker that never stops a study: after its first failure it keeps a note and leaves the rest to sync."""
+    """A tracker that never stops a study: after a failure it keeps a note, waits a while, and leaves the rest to sync."""
 
     def __init__(self, storage: Location, study: StudySpec) -> None:
         self.problem: str | None = None
         self._tracker: Tracker | None = None
+        self._quiet_until = 0.0
         with self._noting():
             self._tracker = Tracker(storage, study)
 
@@ -251,7 +257,7 @@ class Mirror:
         self._do(lambda tracker: tracker.end_study(outputs, failed))
 
     def _do(self, action: Callable[[Tracker], object]) -> None:
-        if self._tracker is not None:
+        if self._tracker is not None and time.monotonic() >= self._quiet_until:
             with self._noting():
                 action(self._tracker)
 
@@ -261,6 +267,7 @@ class Mirror:
             yield
         except (MlflowException, OSError, sqlite3.Error) as error:
             self.problem = f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            self._quiet_until = time.monotonic() + PAUSE_SECONDS
             self._tracker = None
 
 
