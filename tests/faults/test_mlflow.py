@@ -40,7 +40,9 @@ def _server(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     store = ["--backend-store-uri", f"sqlite:///{folder}/server.db", "--artifacts-destination", str(folder / "files")]
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     with open(folder / "server.log", "ab") as log:
-        server = subprocess.Popen([*command, *store], stdout=log, stderr=log, cwd=folder)
+        # Jobs are nothing that we use, and their files would stay in /dev/shm after a kill.
+        alone = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+        server = subprocess.Popen([*command, *store], stdout=log, stderr=log, cwd=folder, env=alone)
     try:
         until(lambda: _answers(f"http://127.0.0.1:{port}"), server)
         yield server
