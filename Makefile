@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install study test test-slow lint format bench bench-gpu cluster-setup fuzz
+.PHONY: install study test test-slow test-long fuzz lint format bench bench-gpu cluster-setup
 
 install: .venv/installed
 
@@ -20,7 +20,10 @@ test: install lint
 	$(BIN)/python -m pytest -q -m "not slow"
 
 test-slow: install
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -m "slow and not long"
+
+test-long: install
+	$(BIN)/python -m pytest -q -s -m long
 
 fuzz: install
 	$(BIN)/python -m tests.fuzz.guided $(or $(READER),manifest.json) -max_total_time=$(or $(SECONDS),60)

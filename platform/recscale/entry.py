@@ -15,12 +15,20 @@ def run_command(command: Callable[[], int]) -> NoReturn:
 
     SIGTERM raises SystemExit in the main thread, so that `finally` blocks run: `ray job stop` gives three seconds.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    told: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        told.append(number)
+        sys.exit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, stop)
     status: int | str | None
     try:
         status = command()
     except SystemExit as ended:  # of --help, a usage error or SIGTERM: leave with its status, not with its frames
-        status = ended.code
+        status = TERMINATED if told else ended.code  # what is raised while Ray waits comes out of it with status 1
+        if told:
+            print("stopped; the same command goes on from here", file=sys.stderr)
     except RecscaleError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 1

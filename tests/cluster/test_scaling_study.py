@@ -68,9 +68,12 @@ def test_a_killed_study_loses_only_what_ran_and_a_larger_grid_adds_only_what_is_
     before = _finished(tmp_path)
     assert 2 <= len(before) < 12
     assert not (tmp_path / "tiny" / "trials.parquet").exists()
+    assert list((tmp_path / "claims").iterdir())
 
     again = _run(arguments, local)
     assert again.returncode == 0, again.stderr
+    assert "another driver" not in again.stderr, "what a dead process of this machine held is not waited for"
+    assert not list((tmp_path / "claims").iterdir())
     after = _finished(tmp_path)
     assert len(after) == 12
     assert before.items() <= after.items()

@@ -119,6 +119,7 @@ def thousand(study: Study, finish: Callable[..., Any]) -> Study:
     return whole
 
 
+@pytest.mark.long
 def test_a_thousand_trials_survive_the_servers_death(
     server: MlflowServer, database: str, thousand: Study, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import site
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ OBJECT_STORE_BYTES = 128 << 20
 """Object store of the embedded cluster: trials read memory-mapped shards, so that only specs and outcomes pass here."""
 AUTOSCALING_FILE = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves the cluster file on the head; the only place that tells what the autoscaler may still start."""
+WATCH_SECONDS = 5.0
+"""How often the driver looks whether its machine is still part of the cluster."""
 REACH_SECONDS = 10.0
 """A head that does not take a connection in this time is not there."""
 ACCELERATOR = "accelerator_type:"
@@ -43,10 +46,27 @@ def connect(num_cpus: int | None = None, places: Sequence[str] = ()) -> Iterator
     address = named_cluster()
     with _own_sigterm():
         dashboard = _join(address, num_cpus, places) if address else _start(num_cpus)
+    left = threading.Event()
+    watch = threading.Thread(target=_watch, args=(left, ray.get_runtime_context().get_node_id()), daemon=True)
     try:
+        watch.start()
         yield _describe(started_here=address is None, dashboard=dashboard)
     finally:
+        left.set()
+        watch.join()
         ray.shutdown()
+
+
+def _watch(left: threading.Event, node: str) -> None:
+    """Ends this process where its own machine is no part of the cluster any more.
+
+    Ray would wait for it without end, in a call as in its own shutdown, so that nothing else can be done.
+    """
+    while not left.wait(WATCH_SECONDS):
+        if not any(each["NodeID"] == node and each["Alive"] for each in _nodes()):
+            print("\nerror: Ray's node on this machine is gone; the same command goes on from here", file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(1)
 
 
 @contextmanager

@@ -18,6 +18,47 @@ from recscale.cluster.train import TrainLauncher
 from recscale.cluster.worker import train_trial
 from recscale.errors import ConfigError
 from recscale.storage.filesystems import is_uri
+from recscale.study.turns import Turn
+
+LOOK_SECONDS = 2.0
+"""How often what others train is looked at while something runs here."""
+
+
+class Turns(Protocol):
+    """Says whose turn a trial is; study.turns.Turns where several drivers may run the same study."""
+
+    def ask(self, trial_id: str) -> Turn:
+        """Asked before the trial is started, and again later where it is theirs."""
+
+    def error(self, trial_id: str) -> str | None:
+        """What a trial that ended elsewhere failed by, None where it is finished."""
+
+    def end(self, trial_id: str) -> None:
+        """Called once for a trial that was ours, after its ending has been taken note of."""
+
+    def pause(self) -> None:
+        """Waits until it is worth asking again."""
+
+
+class EveryTurn:
+    """The turns of a driver that has the storage to itself."""
+
+    def ask(self, trial_id: str) -> Turn:
+        """Always ours."""
+        return Turn.OURS
+
+    def error(self, trial_id: str) -> str | None:
+        """Nothing ends elsewhere."""
+        return None
+
+    def end(self, trial_id: str) -> None:
+        """Nobody waits for it."""
+
+    def pause(self) -> None:
+        """Never needed."""
+
+
+ALONE = EveryTurn()
 
 
 class Launcher(Protocol):
@@ -59,15 +100,17 @@ def run_jobs(
     info: ClusterInfo,
     max_retries: int = 1,
     work: Work = train_trial,
+    turns: Turns = ALONE,
 ) -> Iterator[TrialEvent]:
     """Runs the trials, in this order as far as their shares fit beside each other, and yields what happens.
 
     A trial that raises is a failed event with its traceback. A trial whose process dies is started again up to
     `max_retries` times and resumes from its checkpoint; one that runs out of memory is started once more, with its
-    larger share. Closing the iterator ends what runs. Raises ConfigError, before anything starts, for what never can.
+    larger share. A trial that another driver holds is left to it, and taken over where that one is gone. Closing the
+    iterator ends what runs. Raises ConfigError, before anything starts, for what never can.
     """
     _check(jobs, executor, info)
-    return _run_on(jobs, executor, info, max_retries, work)
+    return _run_on(jobs, executor, info, max_retries, work, turns)
 
 
 def _check(jobs: Sequence[TrialJob], executor: Executor, info: ClusterInfo) -> None:
@@ -83,22 +126,24 @@ def _check(jobs: Sequence[TrialJob], executor: Executor, info: ClusterInfo) -> N
 
 
 def _run_on(
-    jobs: Sequence[TrialJob], executor: Executor, info: ClusterInfo, max_retries: int, work: Work
+    jobs: Sequence[TrialJob], executor: Executor, info: ClusterInfo, max_retries: int, work: Work, turns: Turns
 ) -> Iterator[TrialEvent]:
     launcher: Launcher = PoolLauncher(work)
     if executor is Executor.TRAIN:
         launcher = TrainLauncher(info.address, work, max_retries)
     try:
-        yield from run_line(Line(jobs, info.shapes), launcher, max_retries)
+        yield from run_line(Line(jobs, info.shapes), launcher, max_retries, turns)
     finally:
         launcher.close()
 
 
-def run_line(line: Line[TrialJob], launcher: Launcher, max_retries: int) -> Iterator[TrialEvent]:
-    """Hands trials over as the line has it, until the last has ended."""
+def run_line(line: Line[TrialJob], launcher: Launcher, max_retries: int, turns: Turns = ALONE) -> Iterator[TrialEvent]:
+    """Hands trials over as the line has it, until the last has ended, here or elsewhere."""
     flights: dict[OutcomeRef, Flight] = {}
     beginnings: dict[BegunRef, TrialJob] = {}
     again: dict[str, Flight] = {}
+    theirs: list[TrialJob] = []
+    awaited: set[str] = set()
 
     def launch(flight: Flight) -> None:
         launched = launcher.launch(flight.job)
@@ -108,35 +153,54 @@ def run_line(line: Line[TrialJob], launcher: Launcher, max_retries: int) -> Iter
         else:
             beginnings[launched.begun] = flight.job
 
-    while len(line) or flights:
+    while len(line) or theirs or flights:
+        while theirs:
+            line.put_last(theirs.pop(0))
         while (job := line.next()) is not None:
             if flight := again.pop(job.trial_id, None):
                 launch(replace(flight, job=job))
                 continue
-            launch(Flight(job, started=time.monotonic()))
-            yield TrialEvent(EventKind.STARTED, job.trial_id, error=None, seconds=0.0)
+            turn = turns.ask(job.trial_id)
+            if turn is Turn.OURS:
+                launch(Flight(job, started=time.monotonic()))
+                yield TrialEvent(EventKind.STARTED, job.trial_id, error=None, seconds=0.0)
+                continue
+            line.ended(job)
+            if turn is Turn.THEIRS:
+                theirs.append(job)
+            else:
+                yield TrialEvent(EventKind.ELSEWHERE, job.trial_id, turns.error(job.trial_id), seconds=0.0)
         launcher.drop_idle()
-        (ready,), _ = ray.wait([*beginnings, *flights], num_returns=1)
-        if ready in beginnings:
-            line.begun(beginnings.pop(ready))
+        if not flights:
+            for trial_id in (job.trial_id for job in theirs if job.trial_id not in awaited):
+                awaited.add(trial_id)
+                yield TrialEvent(EventKind.AWAITED, trial_id, error=None, seconds=0.0)
+            if theirs:
+                turns.pause()
             continue
-        flight = flights.pop(ready)
-        ending = _ending(ready)
-        if isinstance(ending, Outcome):
-            launcher.release(ready, flight.job, ending)
-        else:
-            launcher.bury(ready)
-        if out_of_memory(ending) and flight.job.larger and flight.too_small is None:
-            larger = replace(flight.job, share=flight.job.larger, larger=None)
-            again[larger.trial_id] = replace(flight, job=larger, too_small=flight.job.share)
-            line.ended(flight.job)
-            line.put_first(larger)
-        elif isinstance(ending, RayError) and not out_of_memory(ending) and flight.deaths < max_retries:
-            line.lost(flight.job)
-            launch(replace(flight, deaths=flight.deaths + 1))
-        else:
-            line.ended(flight.job)
-            yield _event(flight, ending)
+        done, _ = ray.wait([*beginnings, *flights], num_returns=1, timeout=LOOK_SECONDS if theirs else None)
+        for ready in done:
+            if ready in beginnings:
+                line.begun(beginnings.pop(ready))
+                continue
+            flight = flights.pop(ready)
+            ending = _ending(ready)
+            if isinstance(ending, Outcome):
+                launcher.release(ready, flight.job, ending)
+            else:
+                launcher.bury(ready)
+            if out_of_memory(ending) and flight.job.larger and flight.too_small is None:
+                larger = replace(flight.job, share=flight.job.larger, larger=None)
+                again[larger.trial_id] = replace(flight, job=larger, too_small=flight.job.share)
+                line.ended(flight.job)
+                line.put_first(larger)
+            elif isinstance(ending, RayError) and not out_of_memory(ending) and flight.deaths < max_retries:
+                line.lost(flight.job)
+                launch(replace(flight, deaths=flight.deaths + 1))
+            else:
+                line.ended(flight.job)
+                yield _event(flight, ending)
+                turns.end(flight.job.trial_id)
 
 
 def _ending(ref: OutcomeRef) -> Outcome | RayError:

@@ -42,20 +42,24 @@ class EventKind(StrEnum):
     STARTED = "started"
     FINISHED = "finished"
     FAILED = "failed"
+    AWAITED = "awaited"
+    """Another driver trains it, and nothing else is left to do here; said once."""
+    ELSEWHERE = "elsewhere"
+    """Another driver has ended it."""
 
 
 @dataclass(frozen=True)
 class TrialEvent:
-    """Something that happened to one trial; each is started once, then finished or failed once."""
+    """Something that happened to one trial; each is started once, then finished or failed once, or ends elsewhere."""
 
     kind: EventKind
-    """started | finished | failed."""
+    """started | finished | failed | awaited | elsewhere."""
     trial_id: str
     """The trial."""
     error: str | None
-    """Traceback of a failed trial, else None."""
+    """Traceback of a trial that failed, here or elsewhere, else None."""
     seconds: float
-    """Wall time since it was started, restarts included; 0 for started."""
+    """Wall time since it was started here, restarts included; 0 where it has not ended here."""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from recscale.errors import ConfigError
 from recscale.models.accounting import ModelCost
 from recscale.records import Parallel, StudySpec, TrialSpec
 from recscale.storage.location import Location, check_storage, location
+from recscale.study.claims import Claims
 from recscale.study.grid import Grid, ResolvedGrid, resolve_all
 from recscale.study.plan import Plan, TeamShape, make_plan, measure_machine
 from recscale.study.plan_text import plan_text
@@ -85,7 +86,7 @@ def launch(
     resolved = resolve_all(grids, dataset.manifest.fingerprint)
 
     todo = unfinished(resolved, storage)
-    with cluster_of(options, dataset, todo) as info:
+    with cluster_of(options, dataset, todo) as info, Claims(storage) as claims:
         known = {} if todo else known_costs(storage / name)
         sized = size_trials(resolved, dataset, options, info, todo, known)
         plan = sized.plan
@@ -94,7 +95,8 @@ def launch(
             return 0
         trials = tuple(trial.spec for trial in plan.trials)
         spec = StudySpec(name, recipe, dataset.ref(), trials, resolved.groups)
-        mirror = Mirror(storage, spec)
+        with claims.alone("mlflow"):  # makes what MLflow lacks; two at once would make it twice
+            mirror = Mirror(storage, spec)
         if note := tracking_note(storage):
             print(note, flush=True)
         places = {"mlflow_address": mirror.address, "ray_dashboard": info.dashboard}
@@ -102,7 +104,7 @@ def launch(
         write_study(study)
         held = [share for own in sized.shares.values() for share in (own.first, own.larger) if share]
         drive = Drive(options.executor or default_executor(held), sized.shares, options.max_retries)
-        failed = run_study(study, plan, drive, info, mirror)
+        failed = run_study(study, plan, drive, info, mirror, claims)
     write_results(study)
     if options.privacy:
         write_privacy(study)

@@ -166,6 +166,11 @@ class Line(Generic[Job]):
         self._waiting.insert(0, job)
         self._shares[job.share] += 1
 
+    def put_last(self, job: Job) -> None:
+        """A trial comes after all others that wait."""
+        self._waiting.append(job)
+        self._shares[job.share] += 1
+
     def _hand_over(self, job: Job, grants: tuple[Grant, ...]) -> None:
         self._waiting.remove(job)
         self._shares[job.share] -= 1

@@ -8,6 +8,7 @@ from recscale.cluster.tuning import SampleRuns, search_cell
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError, TrialError
 from recscale.storage.location import check_storage, location
+from recscale.study.claims import Claims
 from recscale.study.grid import Grid, ResolvedGrid, resolve
 from recscale.study.ledger import Ledger, tuned_settings, write_samples
 from recscale.study.plan import Plan
@@ -52,14 +53,18 @@ def search(name: str, dataset: Dataset, grid: Grid, options: SearchOptions, how:
         ledgers = [Ledger(folder, SearchCell(trial.spec, options)) for trial in plan.trials]
         print(search_text(ledgers, plan), flush=True)
         if not how.plan:
-            _search_all(ledgers, plan, SampleRuns(str(dataset.ref().path), share, plan.slots, how.max_retries))
+            runs = SampleRuns(str(dataset.ref().path), share, plan.slots, how.max_retries)
+            with Claims(storage) as claims:
+                _search_all(ledgers, plan, runs, claims)
     found = Found(tuned_settings(ledgers), sum(len(ledger.missing()) for ledger in ledgers))
     if not how.plan:
         _write(ledgers, found)
     return found
 
 
-def _search_all(ledgers: Sequence[Ledger], plan: Plan, runs: SampleRuns) -> None:
+def _search_all(ledgers: Sequence[Ledger], plan: Plan, runs: SampleRuns, claims: Claims) -> None:
+    """Searches every cell, those that another driver searches last: what it has tried is not tried again."""
+    cells = {f"{ledger.folder.parent.parent.name}-{ledger.cell.cell_id}": ledger for ledger in ledgers}
     planned = {
         ledger.sample_id(number): trial.seconds
         for ledger, trial in zip(ledgers, plan.trials, strict=True)
@@ -67,8 +72,8 @@ def _search_all(ledgers: Sequence[Ledger], plan: Plan, runs: SampleRuns) -> None
     }
     done = sum(len(ledger.done()) for ledger in ledgers)
     with Progress(planned, done, plan.slots, unit="sample") as progress:
-        for ledger in ledgers:
-            search_cell(ledger, runs, progress)
+        for cell in claims.each(cells):
+            search_cell(cells[cell], runs, progress)
 
 
 def _write(ledgers: Sequence[Ledger], found: Found) -> None:

@@ -5,6 +5,7 @@ joins at the end. pyarrow's streams publish on close what they have, and close w
 so every object is handed over in one call, never piece by piece.
 """
 
+import errno
 import os
 import random
 import time
@@ -101,8 +102,11 @@ class RemotePath:
         return bool(self._info().type == FileType.Directory)
 
     def modified_ns(self) -> int:
-        """When the object was written, in nanoseconds of the store's clock."""
-        return int(self._info().mtime_ns)
+        """When the object was written, in nanoseconds of the store's clock; FileNotFoundError where there is none."""
+        info = self._info()
+        if info.type == FileType.NotFound:
+            raise FileNotFoundError(errno.ENOENT, "no such object", str(self))
+        return int(info.mtime_ns)
 
     def iterdir(self) -> Iterator[Self]:
         """What is directly below, in no order; FileNotFoundError where nothing is."""

@@ -63,8 +63,12 @@ class Progress:
         self._failed += error is not None
         self._bar.n += 1
         if error is not None:
-            self._bar.write(f"{self._unit} {trial_id} failed: {error.strip().splitlines()[-1]}", file=sys.stderr)
+            self.say(f"{self._unit} {trial_id} failed: {error.strip().splitlines()[-1]}")
         self._show()
+
+    def say(self, text: str) -> None:
+        """A line of its own, above the bar."""
+        self._bar.write(text, file=sys.stderr)
 
     def seconds_left(self) -> float | None:
         """None until the first trial has ended."""

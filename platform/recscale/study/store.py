@@ -80,6 +80,10 @@ class TrialStore:
         """Keeps the traceback of a failed trial."""
         write_atomic(self.folder(trial_id) / "error.txt", text.encode())
 
+    def forget_error(self, trial_id: str) -> None:
+        """Removes the traceback of a trial that is tried again."""
+        (self.folder(trial_id) / "error.txt").unlink(missing_ok=True)
+
     def read_spec(self, trial_id: str) -> TrialSpec:
         """The spec of a trial that was started once; DataError where it is missing or another trial's."""
         path = self.folder(trial_id) / "spec.json"

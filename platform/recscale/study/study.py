@@ -103,6 +103,6 @@ def _candidates(name_or_path: str, storage: Location) -> tuple[Location, ...]:
 
 def check_name(name: str) -> str:
     """The name, where it can be a folder's; ConfigError otherwise."""
-    if not _NAME.fullmatch(name) or name == "trials":
+    if not _NAME.fullmatch(name) or name in ("trials", "claims"):
         raise ConfigError(f"study name {name!r} cannot be used; use letters, digits, dot, dash and underscore")
     return name

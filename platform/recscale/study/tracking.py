@@ -140,9 +140,14 @@ class Tracker:
         created = self._client.create_run(self._experiment, tags={STUDY_TAG: place}, run_name=study.name)
         return str(created.info.run_id)
 
+    def look_for(self, spec: TrialSpec) -> None:
+        """Asks MLflow for the run of a trial that another driver may have begun meanwhile."""
+        self._children.update(self._found(f" and tags.`{TRIAL_TAG}` = '{spec.trial_id}'"))
+
     def look_again(self) -> None:
         """Asks MLflow for every trial's run, whatever was mirrored before."""
         self._mirrored = False
+        self.__dict__.pop("_children", None)
 
     def _mark(self) -> str:
         """What names the finished trials of the study."""
@@ -153,10 +158,14 @@ class Tracker:
     @cached_property
     def _children(self) -> dict[str, RunInfo]:
         """Every trial's run by trial id, asked for once."""
+        return self._found("")
+
+    def _found(self, more: str) -> dict[str, RunInfo]:
+        """The study's runs of trials, by trial id."""
         found, token = {}, None
         while True:
             page = self._client.search_runs(
-                [self._experiment], f"tags.`{PARENT_TAG}` = '{self._parent}'", page_token=token
+                [self._experiment], f"tags.`{PARENT_TAG}` = '{self._parent}'{more}", page_token=token
             )
             found.update({run.data.tags[TRIAL_TAG]: run.info for run in page if TRIAL_TAG in run.data.tags})
             token = page.token
@@ -236,6 +245,10 @@ class Mirror:
     def log_trial(self, spec: TrialSpec) -> None:
         """As Tracker.log_trial."""
         self._do(lambda tracker: tracker.log_trial(spec))
+
+    def look_for(self, spec: TrialSpec) -> None:
+        """As Tracker.look_for."""
+        self._do(lambda tracker: tracker.look_for(spec))
 
     def look_again(self) -> None:
         """As Tracker.look_again."""

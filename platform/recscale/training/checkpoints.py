@@ -39,12 +39,19 @@ class FolderCheckpoints:
         return _read(self._path, self._path)
 
     def save(self, state: State) -> None:
-        """Writes beside the file, then replaces it: a reader sees the old state or the new one, never a part."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        """Writes beside the file, then replaces it: a reader sees the old state or the new one, never a part.
+
+        DataError where the disk does not take it.
+        """
         temporary = self._path.with_name(f".{self._path.stem}.{os.getpid()}.pt")
         try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
             torch.save(state, temporary)
             os.replace(temporary, self._path)
+        except (OSError, RuntimeError) as error:
+            raise DataError(
+                f"cannot write {self._path}: {str(error).splitlines()[0]}; free space, then run the same command again"
+            ) from error
         finally:
             temporary.unlink(missing_ok=True)
 
