@@ -59,7 +59,7 @@ def memory_dataset(rows: int, sizes: tuple[int, ...]) -> MemoryDataset:
     fields = tuple(FieldInfo(f"field_{i}", "categorical", size, min_count=1) for i, size in enumerate(sizes))
     source = SourceInfo("synthetic", (), rows, rejected_rows=0, duplicate_rows=0)
     manifest = sealed(Manifest("zipf", fields, tuple(split.info for split in splits), source, (), None))
-    return MemoryDataset(Path("memory"), manifest, tuple(splits))
+    return MemoryDataset(Path("memory"), Path("memory"), manifest, tuple(splits))
 
 
 def main() -> None:

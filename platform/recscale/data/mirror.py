@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from recscale.data.manifest import MANIFEST_NAME, Manifest, read_manifest
-from recscale.data.progress import Progress
 from recscale.data.shards import inside
 from recscale.data.writer import file_sha256, vocabulary_path
 from recscale.errors import DataError
@@ -83,6 +82,8 @@ def published(dest: str) -> Iterator[Path]:
         folder = Path(workspace) / place.name
         yield folder
         files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST_NAME)
+        from recscale.data.progress import Progress  # only here: training needs no tqdm
+
         with Progress("uploading", "file", len(files)) as progress:
             for path in files:
                 (place / path.relative_to(folder).as_posix()).upload(path)
@@ -94,6 +95,8 @@ def _copy(place: RemotePath, manifest: Manifest, folder: Path) -> None:
     """Downloads what the manifest names, checks every shard, and writes the manifest last."""
     shards = {shard.path: shard.sha256 for split in manifest.splits for shard in split.shards}
     fields = [vocabulary_path(Path(), index, field.name) for index, field in enumerate(manifest.fields)]
+    from recscale.data.progress import Progress  # only here: training needs no tqdm
+
     with Progress("copying", "file", len(shards) + len(fields)) as progress:
 
         def copy(relative: str) -> None:
