@@ -11,7 +11,7 @@ import pytest
 from recscale.data.reader import Dataset
 from tests.faults.driving import arguments, driver, lines, trained, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 TRIALS = 6
 TWO_NODES = """
 import sys

@@ -11,7 +11,7 @@ from recscale.data.reader import Dataset
 from recscale.entry import TERMINATED
 from tests.faults.driving import COUNTED, PATIENCE_SECONDS, TINY, arguments, driver, gone, lines, named, run, until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 LONG = ("--scales", "1", "--seeds", "2", "--batch-size", "16", "--max-epochs", "20", "--patience", "20")
 
 
