@@ -101,7 +101,6 @@ class ToyLook:
     """Share of E_1's squared norm along v_{3,k}."""
 
 
-Row = TypeVar("Row")
 Labelled = TypeVar("Labelled", Trial, SpectrumRow, Look, SubEmbeddingRow)
 
 

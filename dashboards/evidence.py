@@ -3,7 +3,7 @@
 from dataclasses import dataclass, fields
 from typing import Any
 
-from dashboards.rows import read_rows, rows_if_there
+from dashboards.rows import rows_if_there
 from recscale.curves.ensembles import EnsembleCell
 from recscale.curves.equal_budget import BudgetAxis, Comparison
 from recscale.curves.prediction import ArmAssociations
@@ -50,7 +50,7 @@ def load_evidence(study_folder: Location) -> Evidence:
     )
     return Evidence(
         associations=_associations(associations) if associations.is_file() else None,
-        budgets=read_rows(budgets, BudgetCell, _nested) if budgets.is_file() else None,
+        budgets=rows_if_there(budgets, BudgetCell, _nested),
         ensembles=rows_if_there(ensembles, EnsembleCell),
     )
 

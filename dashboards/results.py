@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+import pyarrow.compute as pc
+
 from dashboards.evidence import Evidence, load_evidence
 from dashboards.outlook import Outlook, load_outlook
 from dashboards.rows import read_rows, rows_if_there
@@ -210,7 +212,7 @@ def load_results(study_folder: Location) -> StudyResults:
         name=study_folder.resolve().name,
         trials=read_rows(study_folder / "trials.parquet", Trial, _further),
         curves=from_json(StudyCurves, curves.read_bytes(), str(curves)) if curves.is_file() else None,
-        spectra=_shown(read_rows(spectra, SpectrumRow)) if spectra.is_file() else None,
+        spectra=rows_if_there(spectra, SpectrumRow, wanted=pc.field("moment").isin(SHOWN_MOMENTS)),
         provenance=_provenance(provenance) if provenance.is_file() else (),
         privacy=rows_if_there(privacy, PrivacyRow),
         outlook=load_outlook(study_folder),
@@ -223,11 +225,6 @@ def _further(row: dict[str, Any]) -> dict[str, Any]:
     names = {field.name for field in fields(Trial)} - {"further"}
     further = tuple((name, "" if value is None else str(value)) for name, value in row.items() if name not in names)
     return {**{name: value for name, value in row.items() if name in names}, "further": further}
-
-
-def _shown(spectra: tuple[SpectrumRow, ...]) -> tuple[SpectrumRow, ...]:
-    """The rows of the moments that the page shows."""
-    return tuple(row for row in spectra if row.moment in SHOWN_MOMENTS)
 
 
 def _provenance(path: Location) -> tuple[tuple[str, str], ...]:

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import pyarrow.compute as pc
+
 from recscale.records import from_rows
 from recscale.storage.location import Location, read_parquet
 
 Row = TypeVar("Row")
+Shaped = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 def as_it_is(row: dict[str, Any]) -> dict[str, Any]:
@@ -15,12 +18,14 @@ def as_it_is(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def read_rows(
-    path: Location, kind: type[Row], shaped: Callable[[dict[str, Any]], dict[str, Any]] = as_it_is
+    path: Location, kind: type[Row], shaped: Shaped = as_it_is, wanted: pc.Expression | None = None
 ) -> tuple[Row, ...]:
-    """Every row, after `shaped`, as a record; DataError where the file is missing or broken or a row does not fit."""
-    return from_rows(kind, [shaped(row) for row in read_parquet(path).to_pylist()], str(path))
+    """Every wanted row, after `shaped`, as a record; DataError where the file is missing or broken, or a row unfit."""
+    return from_rows(kind, [shaped(row) for row in read_parquet(path, filters=wanted).to_pylist()], str(path))
 
 
-def rows_if_there(path: Location, kind: type[Row]) -> tuple[Row, ...] | None:
-    """Every row as a record; None where there is no such file."""
-    return read_rows(path, kind) if path.is_file() else None
+def rows_if_there(
+    path: Location, kind: type[Row], shaped: Shaped = as_it_is, wanted: pc.Expression | None = None
+) -> tuple[Row, ...] | None:
+    """As read_rows; None where there is no such file."""
+    return read_rows(path, kind, shaped, wanted) if path.is_file() else None

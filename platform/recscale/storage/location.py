@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from recscale.errors import DataError
@@ -132,11 +133,16 @@ def arrow_source(place: Location) -> pa.NativeFile:
     return pa.BufferReader(place.read_bytes()) if isinstance(place, RemotePath) else pa.memory_map(str(place))
 
 
-def read_parquet(place: Location, columns: list[str] | None = None, schema: pa.Schema | None = None) -> pa.Table:
+def read_parquet(
+    place: Location,
+    columns: list[str] | None = None,
+    schema: pa.Schema | None = None,
+    filters: pc.Expression | None = None,
+) -> pa.Table:
     """Reads a Parquet file, as pq.read_table does; DataError where it is missing, broken or lacks a column."""
     try:
         source = arrow_source(place) if isinstance(place, RemotePath) else str(place)
-        table = pq.read_table(source, columns=columns, schema=schema)
+        table = pq.read_table(source, columns=columns, schema=schema, filters=filters)
         _check_table(table)
         missing = sorted({*(columns or ())} - {*table.column_names})
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:

@@ -83,7 +83,7 @@ def _best(study: Study) -> tuple[str | None, float | None]:
     path = study.folder / "trials.parquet"
     if not path.is_file():
         return None, None
-    rows = from_rows(_Scores, read_parquet(path).to_pylist(), str(path))
+    rows = from_rows(_Scores, read_parquet(path, columns=["family", "valid_auc", "test_auc"]).to_pylist(), str(path))
     best = max((row for row in rows if row.valid_auc is not None), key=lambda row: row.valid_auc or 0.0, default=None)
     return (best.family, best.test_auc) if best else (None, None)
 

@@ -6,12 +6,12 @@ from itertools import product
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from recscale.collapse.toy import FieldPush, ToyMoment, ToySettings, run_toy
 from recscale.errors import ConfigError
 from recscale.records import from_rows
-from recscale.storage.location import Location, read_parquet, write_atomic
+from recscale.storage.location import Location, read_parquet
+from recscale.study.files import write_parquet
 
 TOY_FILE = "toy.parquet"
 THIRD_SIZES = (3, 100)
@@ -67,10 +67,8 @@ def _known(path: Location) -> dict[ToySettings, list[dict[str, Any]]]:
 
 
 def _write(path: Location, runs: dict[ToySettings, list[dict[str, Any]]]) -> None:
-    sink = pa.BufferOutputStream()
-    table = pa.Table.from_pylist([row for rows in runs.values() for row in rows], schema=TOY_SCHEMA)
-    pq.write_table(table, sink, compression="zstd")
-    write_atomic(path, sink.getvalue().to_pybytes())
+    rows = [row for rows in runs.values() for row in rows]
+    write_parquet(path, pa.Table.from_pylist(rows, schema=TOY_SCHEMA))
 
 
 def _row(settings: ToySettings, look: ToyMoment) -> dict[str, Any]:

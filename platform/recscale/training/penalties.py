@@ -27,6 +27,7 @@ from recscale.models.model import MultiEmbeddingModel
 from recscale.models.sets import interaction_spec
 from recscale.models.tables import EmbeddingTables, GradientLayout
 from recscale.records import ModelSpec, Penalty, TrainSpec
+from recscale.training.table_optimizers import sorted_lookups
 
 DEFAULT_WEIGHTS = {
     Penalty.ORTHOGONALITY: 3e-5,
@@ -177,9 +178,7 @@ def by_vector(rows: Tensor, vectors_per_id: int) -> Tensor:
 
 def first_lookups(row_L: Tensor) -> tuple[Tensor, Tensor]:
     """The distinct rows of a batch's lookups, ascending, and where each is looked up first."""
-    sorted_L, place_L = row_L.int().sort(stable=True)
-    first_L = torch.ones_like(sorted_L, dtype=torch.bool)
-    torch.ne(sorted_L[1:], sorted_L[:-1], out=first_L[1:])
+    sorted_L, place_L, first_L = sorted_lookups(row_L)
     return sorted_L[first_L].long(), place_L[first_L]
 
 

@@ -166,6 +166,14 @@ def _touched(table_VC: nn.Parameter, group: dict[str, Any]) -> tuple[torch.Tenso
     return row_L, grad_LC.add_(weight_LC, alpha=group["weight_decay"]), weight_LC
 
 
+def sorted_lookups(row_L: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Looked-up rows, ascending, as int32; where each was; whether it is the first of its row. All [L]."""
+    sorted_L, place_L = row_L.int().sort(stable=True)
+    first_L = torch.ones_like(sorted_L, dtype=torch.bool)
+    torch.ne(sorted_L[1:], sorted_L[:-1], out=first_L[1:])
+    return sorted_L, place_L, first_L
+
+
 def summed_rows(grad_VC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows [L] of a sparse gradient, sorted, and for each the sum [L, C] of all its lookups.
 
@@ -173,9 +181,7 @@ def summed_rows(grad_VC: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     than once, and the same. So no shape depends on the rows, where `coalesce` waits for the device to count them.
     """
     row_L, grad_LC = grad_VC._indices()[0], grad_VC._values()
-    sorted_L, place_L = row_L.int().sort(stable=True)
-    first_L = torch.ones_like(sorted_L, dtype=torch.bool)
-    torch.ne(sorted_L[1:], sorted_L[:-1], out=first_L[1:])
+    sorted_L, place_L, first_L = sorted_lookups(row_L)
     segment_L = first_L.cumsum(0) - 1
     sum_LC = torch.zeros_like(grad_LC).index_add_(0, segment_L, grad_LC.index_select(0, place_L))
     return sorted_L.long(), sum_LC.index_select(0, segment_L)
