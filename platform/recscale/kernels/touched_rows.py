@@ -30,6 +30,11 @@ class Touched(NamedTuple):
     """Scratch, int32, all FREE."""
 
 
+def free_slots(rows: int) -> Array:
+    """Scratch for a table of so many rows."""
+    return np.full(rows, FREE, np.int32)
+
+
 def lazy_adam(
     touched: Touched,
     mean_VC: Array,
@@ -57,6 +62,46 @@ def rowwise_adagrad(
     arrays = (row_U, grad_UC, touched.weight_VC, sum_VM)
     rates = (learning_rate, eps, coupled, shrink)
     spread(lambda first, last: _rowwise_adagrad(*arrays, *map(np.float32, rates), first, last), distinct)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def first_lookups(row_L: Array, offsets_N: Array, slot_V: Array) -> tuple[Array, Array, Array]:
+    """Distinct rows, field by field, where the batch looks up each first, and how many there are of each field.
+
+    `offsets_N`, int64, is where each field's rows start.
+    """
+    row_U, place_U = np.empty_like(row_L), np.empty_like(row_L)
+    field_U, size_N = np.empty(len(row_L), np.int32), np.zeros(len(offsets_N), np.int64)
+    distinct = 0
+    for place in range(len(row_L)):
+        row = row_L[place]
+        if slot_V[row] == FREE:
+            slot_V[row] = distinct
+            field = np.searchsorted(offsets_N, row, side="right") - 1
+            row_U[distinct], place_U[distinct], field_U[distinct] = row, place, field
+            size_N[field] += 1
+            distinct += 1
+    next_N = np.cumsum(size_N) - size_N
+    grouped_U, first_U = np.empty(distinct, np.int64), np.empty(distinct, np.int64)
+    for u in range(distinct):
+        slot_V[row_U[u]] = FREE
+        to = next_N[field_U[u]]
+        grouped_U[to], first_U[to] = row_U[u], place_U[u]
+        next_N[field_U[u]] = to + 1
+    return grouped_U, first_U, size_N
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def moves(row_U: Array, weight_VC: Array, old_UC: Array) -> Array:
+    """What rows are now less `old_UC`, to which what they are now is added."""
+    moved_UC = np.empty_like(old_UC)
+    for u in range(len(row_U)):
+        row = row_U[u]
+        for c in range(old_UC.shape[1]):
+            new = weight_VC[row, c]
+            moved_UC[u, c] = new - old_UC[u, c]
+            old_UC[u, c] += new
+    return moved_UC
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

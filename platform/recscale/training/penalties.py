@@ -7,7 +7,6 @@ about a table is about each of those.
 
 import math
 from functools import lru_cache
-from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -27,7 +26,7 @@ from recscale.models.model import MultiEmbeddingModel
 from recscale.models.sets import interaction_spec
 from recscale.models.tables import EmbeddingTables, GradientLayout
 from recscale.records import ModelSpec, Penalty, TrainSpec
-from recscale.training.table_optimizers import sorted_lookups
+from recscale.training.touched import RowFinder, TouchedRows
 
 DEFAULT_WEIGHTS = {
     Penalty.ORTHOGONALITY: 3e-5,
@@ -111,7 +110,8 @@ class SpectrumFlatteningPenalty(TrainingPenalty):
         self.register_buffer("value", torch.zeros(()))
         self.register_buffer("gram_TKK", self._grams(model.tables))
         self.register_buffer("factor_TKK", torch.zeros_like(self.gram_TKK, dtype=torch.float32))
-        self._before: tuple[Tensor, Tensor] | None = None
+        self._finder = RowFinder()
+        self._before: tuple[TouchedRows, Tensor] | None = None
 
     def forward(self, model: MultiEmbeddingModel, emb_MBNK: Tensor, step: int) -> Tensor:
         """weight * the flattening of the newest decomposition, a constant to autograd."""
@@ -137,22 +137,20 @@ class SpectrumFlatteningPenalty(TrainingPenalty):
         if not grad.is_sparse:
             grad.add_(self._push(weight_VW, list(tables.vocabulary_sizes)))
             return
-        row_U, place_U = first_lookups(grad._indices()[0])
-        touched_UW = weight_VW.index_select(0, row_U)
-        grad._values().index_add_(0, place_U, self._push(touched_UW, rows_by_field(row_U, tables)))
-        self._before = (row_U, touched_UW)
+        touched = self._finder.find(grad._indices()[0], weight_VW, tables.offsets_N)
+        touched_UW = weight_VW.index_select(0, touched.row_U)
+        grad._values().index_add_(0, touched.place_U, self._push(touched_UW, touched.sizes))
+        self._before = (touched, touched_UW)
 
     @torch.no_grad()
     def tables_moved(self, tables: EmbeddingTables) -> None:
         """Adds what the touched rows changed to the Gram matrices: N^T N - O^T O, symmetric part of (N-O)^T (N+O)."""
         if self._before is None:
             return
-        (row_U, old_UW), self._before = self._before, None
-        new_UW = tables.weight.index_select(0, row_U)
-        moved_UZK = by_vector(new_UW - old_UW, self.vectors_per_id)
-        sum_UZK = by_vector(old_UW.add_(new_UW), self.vectors_per_id)
-        sizes = rows_by_field(row_U, tables)
-        products = map(vector_products, torch.split(moved_UZK, sizes), torch.split(sum_UZK, sizes))
+        (touched, old_UW), self._before = self._before, None
+        moves = self._finder.moves(touched.row_U, tables.weight, old_UW)
+        parts = (torch.split(by_vector(move_UW, self.vectors_per_id), touched.sizes) for move_UW in moves)
+        products = map(vector_products, *parts)
         half_TKK = torch.cat(list(products)).double() / 2
         self.gram_TKK.add_(half_TKK + half_TKK.mT)
 
@@ -164,7 +162,7 @@ class SpectrumFlatteningPenalty(TrainingPenalty):
         for from_UZK, to_UZK, factor_ZKK in zip(
             torch.split(rows_UZK, sizes), torch.split(push_UZK, sizes), factors, strict=True
         ):
-            to_UZK.copy_(torch.bmm(from_UZK.transpose(0, 1), factor_ZKK).transpose(0, 1))
+            torch.bmm(from_UZK.transpose(0, 1), factor_ZKK, out=to_UZK.transpose(0, 1))
         return push_UW
 
     def _grams(self, tables: EmbeddingTables) -> Tensor:
@@ -174,18 +172,6 @@ class SpectrumFlatteningPenalty(TrainingPenalty):
 def by_vector(rows: Tensor, vectors_per_id: int) -> Tensor:
     """The last dimension W as [Z, K]."""
     return rows.view(*rows.shape[:-1], vectors_per_id, rows.shape[-1] // vectors_per_id)
-
-
-def first_lookups(row_L: Tensor) -> tuple[Tensor, Tensor]:
-    """The distinct rows of a batch's lookups, ascending, and where each is looked up first."""
-    sorted_L, place_L, first_L = sorted_lookups(row_L)
-    return sorted_L[first_L].long(), place_L[first_L]
-
-
-def rows_by_field(row_U: Tensor, tables: EmbeddingTables) -> list[int]:
-    """How many of ascending rows are of each field."""
-    starts = torch.searchsorted(row_U, tables.offsets_N).tolist()
-    return [stop - start for start, stop in pairwise([*starts, len(row_U)])]
 
 
 def build_penalty(spec: TrainSpec, model: MultiEmbeddingModel) -> TrainingPenalty:

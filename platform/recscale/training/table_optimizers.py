@@ -49,8 +49,10 @@ class RowOptimizer(torch.optim.Optimizer):
 
     def _slots(self, table_VC: nn.Parameter) -> np.ndarray:
         """Scratch of a table, int32 [V], which every kernel leaves as it found it; no part of the state."""
+        from recscale.kernels import touched_rows
+
         if table_VC not in self._slot_arrays:
-            self._slot_arrays[table_VC] = np.full(len(table_VC), -1, np.int32)
+            self._slot_arrays[table_VC] = touched_rows.free_slots(len(table_VC))
         return self._slot_arrays[table_VC]
 
 
