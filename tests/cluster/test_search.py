@@ -1,5 +1,6 @@
 """A study's search before it starts: what it refuses, and its plan."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from recscale.cluster.launch import LaunchOptions
 from recscale.cluster.search import search
+from recscale.cluster.shares import ClusterInfo, NodeShape
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError
 from recscale.records import ModelSettings, TrainSpec, Variant
@@ -45,6 +47,20 @@ def test_a_plan_names_every_cell_and_writes_nothing(
     ]
     assert shown[4].startswith("3 cells to tune, 15 samples, 0 done; ")
     assert not Path(how.storage).exists()
+
+
+def test_samples_hold_what_their_cell_needs_of_a_gpu(
+    small_dataset: Dataset, how: LaunchOptions, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A small cell's samples share a GPU, a large one's hold it whole, and what needs several is refused by name."""
+    cluster = ClusterInfo(16, 2, 1, "head:6379", False, (NodeShape(16, 2),))
+    monkeypatch.setattr("recscale.cluster.search.cluster_of", lambda *_: nullcontext(cluster))
+    wide = replace(GRID, scales=(1, 8000, 16_000), sets=("1",), base_dim=2)
+    search("tune", small_dataset, wide, SearchOptions(samples=5), replace(how, gpu_memory=10.0))
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0].split()[-4:] == ["at", "once", "each", "holds"]
+    assert [line.split(maxsplit=7)[-1] for line in shown[1:3]] == ["16  1 CPU + 0.125 GPU", "2  1 CPU + 1 GPU"]
+    assert shown[3].startswith("refused: dnn scale=16000 sets=1: needs 2 x (1 CPU + 1 GPU) rows, but is trained by one")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """studies/scaling.py whose workers keep a log of what they train: run it as the recipe itself, with its arguments.
 
-SKEW in the environment puts the driver's and the workers' clocks that many seconds off.
+SKEW in the environment puts the driver's and the workers' clocks that many seconds off. HOLD names a file: as long as
+it exists, no trial goes beyond its first checkpoint.
 """
 
 import os
@@ -21,6 +22,20 @@ def skew_clock() -> None:
         time.time = lambda: true_time() + seconds
 
 
+class Held:
+    """Checkpoints; who has saved one waits until the file is gone."""
+
+    def __init__(self, checkpoints, file):
+        self.load = checkpoints.load
+        self._save = checkpoints.save
+        self._file = Path(file)
+
+    def save(self, state):
+        self._save(state)
+        while self._file.exists():
+            time.sleep(0.02)
+
+
 def counted(job, checkpoints):
     """Training between two lines of the log: begin with the position of its checkpoint, and end."""
     from recscale.cluster.worker import train_trial
@@ -29,7 +44,7 @@ def counted(job, checkpoints):
     state = checkpoints.load()
     epoch, batch = (0, 0) if state is None else state["position"][1:]
     log(job, f"begin {job.trial_id} {os.getpid()} {epoch} {batch}")
-    train_trial(job, checkpoints)
+    train_trial(job, Held(checkpoints, os.environ["HOLD"]) if "HOLD" in os.environ else checkpoints)
     log(job, f"end {job.trial_id} {os.getpid()} 0 0")
 
 

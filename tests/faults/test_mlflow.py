@@ -18,7 +18,7 @@ from recscale.data.reader import Dataset
 from recscale.study.tracking import EXPERIMENT, TRIAL_TAG
 from tests.faults.driving import arguments, driver, family, lines, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 TRIALS = 6
 
 

@@ -9,17 +9,18 @@ from pathlib import Path
 import pytest
 
 from recscale.data.reader import Dataset
-from tests.faults.driving import arguments, driver, lines, trained, until
+from tests.faults.driving import arguments, command_line, driver, lines, trained, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 TRIALS = 6
 TWO_NODES = """
-import sys
+import sys, threading
 from ray.cluster_utils import Cluster
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 second = cluster.add_node(num_cpus=1)
 (raylet,) = second.all_processes["raylet"]
 print(cluster.address, raylet.process.pid, flush=True)
+threading.Thread(target=raylet.process.wait, daemon=True).start()  # as a zombie it would be alive to its workers
 sys.stdin.readline()
 cluster.shutdown()
 """
@@ -32,9 +33,10 @@ def _parent(pid: int) -> int:
 def test_trials_of_a_killed_node_are_run_on_the_one_that_is_left(
     small_dataset: Dataset, tmp_path: Path, local: dict[str, str]
 ) -> None:
-    environment = local | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    storage, hold = tmp_path / "runs", tmp_path / "hold"
+    hold.touch()
+    environment = local | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0", "HOLD": str(hold)}
     environment.pop("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", None)
-    storage = tmp_path / "runs"
     more = ("--scales", "1", "--seeds", str(TRIALS), "--batch-size", "16", "--max-epochs", "4", "--patience", "4")
     command = arguments(small_dataset.path, storage, *more)
     with subprocess.Popen(
@@ -43,11 +45,14 @@ def test_trials_of_a_killed_node_are_run_on_the_one_that_is_left(
         try:
             assert cluster.stdout is not None
             address, raylet = cluster.stdout.readline().split()
-            with driver(command, environment | {"RAY_ADDRESS": address}, tmp_path / "output") as process:
+            environment |= {"RAY_ADDRESS": address}
+            with driver(command, environment, tmp_path / "output") as process:
                 until(lambda: len({line.pid for line in lines(storage)}) == 2, process)
                 by_node = {_parent(line.pid) == int(raylet): line for line in lines(storage)}
                 assert set(by_node) == {True, False}, "a worker on each node"
                 os.kill(int(raylet), signal.SIGKILL)
+                until(lambda: not command_line(by_node[True].pid), process)
+                hold.unlink()
                 assert process.wait() == 0, (tmp_path / "output").read_text()
         finally:
             cluster.communicate("\n")

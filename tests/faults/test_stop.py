@@ -11,8 +11,8 @@ from recscale.data.reader import Dataset
 from recscale.entry import TERMINATED
 from tests.faults.driving import COUNTED, PATIENCE_SECONDS, TINY, arguments, driver, gone, lines, named, run, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
-LONG = ("--scales", "1", "--seeds", "2", "--batch-size", "16", "--max-epochs", "20", "--patience", "20")
+pytestmark = pytest.mark.slow
+LONG = ("--scales", "1", "--seeds", "2", "--batch-size", "16", "--max-epochs", "40", "--patience", "40")
 
 
 def _checkpoint(storage: Path) -> list[Path]:
@@ -49,6 +49,7 @@ def test_sigterm_leaves_cleanly_with_status_143_and_the_same_command_goes_on(
     _resumes(storage, before)
 
 
+@pytest.mark.long
 def test_ray_job_stop_leaves_cleanly_and_the_same_submission_goes_on(
     ray_head, checkout: Path, small_dataset: Dataset, tmp_path: Path
 ) -> None:
@@ -78,13 +79,14 @@ def test_ray_job_stop_leaves_cleanly_and_the_same_submission_goes_on(
     _resumes(storage, before)
 
 
+@pytest.mark.long
 def test_a_driver_whose_raylet_is_killed_ends_and_the_same_command_goes_on(
     small_dataset: Dataset, tmp_path: Path, local: dict[str, str]
 ) -> None:
     """A machine that is its own cluster loses it; nothing hangs, and nothing of it is left running."""
     storage = tmp_path / "runs"
     command = arguments(small_dataset.path, storage, *LONG)
-    with driver(command, local, tmp_path / "output") as process:
+    with driver(command, local | {"HOLD": str(tmp_path)}, tmp_path / "output") as process:
         until(lambda: _checkpoint(storage), process)
         (raylet,) = named(process.pid, r"^\S*/raylet/raylet ")
         os.kill(raylet, signal.SIGKILL)

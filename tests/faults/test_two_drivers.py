@@ -11,7 +11,7 @@ from recscale.data.reader import Dataset
 from recscale.study.tracking import EXPERIMENT, TRIAL_TAG, tracking_uri
 from tests.faults.driving import arguments, driver, lines, trained, until
 
-pytestmark = [pytest.mark.slow, pytest.mark.long]
+pytestmark = pytest.mark.slow
 TRIALS = 12
 GRID = ("--scales", "1", "2", "--seeds", str(TRIALS // 2), "--batch-size", "64")
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from recscale.cluster.launch import LaunchOptions, cluster_of, plan_trials
+from recscale.cluster.launch import LaunchOptions, cluster_of, size_trials
+from recscale.cluster.shares import slots
 from recscale.cluster.tuning import SampleRuns, search_cell
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError, TrialError
@@ -49,22 +50,33 @@ def search(name: str, dataset: Dataset, grid: Grid, options: SearchOptions, how:
     check_storage(storage)
     folder = storage / name
     with cluster_of(how, dataset, len(specs)) as info:
-        plan, share = plan_trials(ResolvedGrid(specs, resolved.refused), dataset, how, info, len(specs))
+        # In a place of its own, for samples are no trials: what the storage has finished says nothing of them.
+        apart = replace(how, storage=str(folder))
+        sized = size_trials(ResolvedGrid(specs, resolved.refused), dataset, apart, info, len(specs)).without_teams()
+        plan = sized.plan
+        if not plan.trials:
+            raise ConfigError("; ".join(refusal.reason for refusal in plan.refused))
         ledgers = [Ledger(folder, SearchCell(trial.spec, options)) for trial in plan.trials]
-        print(search_text(ledgers, plan), flush=True)
+        shares = [sized.shares[trial.spec.trial_id].first for trial in plan.trials]
+        at_once = [slots(share, info) for share in shares]
+        print(search_text(ledgers, plan, [str(share) for share in shares], at_once), flush=True)
         if not how.plan:
-            runs = SampleRuns(str(dataset.ref().path), share, plan.slots, how.max_retries)
+            runs = [
+                SampleRuns(str(dataset.ref().path), *each, how.max_retries)
+                for each in zip(shares, at_once, strict=True)
+            ]
             with Claims(storage) as claims:
-                _search_all(ledgers, plan, runs, claims)
+                _search_all(ledgers, runs, plan, claims)
     found = Found(tuned_settings(ledgers), sum(len(ledger.missing()) for ledger in ledgers))
     if not how.plan:
         _write(ledgers, found)
     return found
 
 
-def _search_all(ledgers: Sequence[Ledger], plan: Plan, runs: SampleRuns, claims: Claims) -> None:
+def _search_all(ledgers: Sequence[Ledger], runs: Sequence[SampleRuns], plan: Plan, claims: Claims) -> None:
     """Searches every cell, those that another driver searches last: what it has tried is not tried again."""
-    cells = {f"{ledger.folder.parent.parent.name}-{ledger.cell.cell_id}": ledger for ledger in ledgers}
+    names = [f"{ledger.folder.parent.parent.name}-{ledger.cell.cell_id}" for ledger in ledgers]
+    cells = dict(zip(names, zip(ledgers, runs, strict=True), strict=True))
     planned = {
         ledger.sample_id(number): trial.seconds
         for ledger, trial in zip(ledgers, plan.trials, strict=True)
@@ -73,7 +85,7 @@ def _search_all(ledgers: Sequence[Ledger], plan: Plan, runs: SampleRuns, claims:
     done = sum(len(ledger.done()) for ledger in ledgers)
     with Progress(planned, done, plan.slots, unit="sample") as progress:
         for cell in claims.each(cells):
-            search_cell(cells[cell], runs, progress)
+            search_cell(*cells[cell], progress)
 
 
 def _write(ledgers: Sequence[Ledger], found: Found) -> None:

@@ -53,6 +53,21 @@ class SizedPlan:
         one = {i: replace(s, larger=None) if s.larger and s.larger.workers > 1 else s for i, s in self.shares.items()}
         return replace(self, shares=one)
 
+    def without_teams(self) -> "SizedPlan":
+        """For what trains every trial by one worker: those that need several are refused by name."""
+        teams = [trial for trial in self.plan.trials if self.shares[trial.spec.trial_id].first.workers > 1]
+        refused = [
+            Refusal(
+                point := point_of(trial.spec),
+                f"{point}: needs {self.shares[trial.spec.trial_id].first}, but is trained by one worker here; lower "
+                "the scale or use larger GPUs",
+            )
+            for trial in teams
+        ]
+        kept = tuple(trial for trial in self.plan.trials if trial not in teams)
+        plan = replace(self.plan, trials=kept, refused=(*self.plan.refused, *refused))
+        return SizedPlan(plan, {trial.spec.trial_id: self.shares[trial.spec.trial_id] for trial in kept})
+
 
 def same_for_all(plan: Plan, share: Share, manifest: Manifest, info: ClusterInfo) -> SizedPlan:
     """Every trial holds what the user said, or a CPU."""

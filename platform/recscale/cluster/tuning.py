@@ -113,7 +113,7 @@ def _metrics(looks: list[Evaluation], ending: Ending) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class SampleRuns:
-    """How samples are run, those of all cells alike."""
+    """How a cell's samples are run."""
 
     dataset_path: str
     """The dataset's folder, absolute, or its URI; the same on every machine."""

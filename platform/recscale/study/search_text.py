@@ -6,27 +6,30 @@ from recscale.study.ledger import Ledger, Sample
 from recscale.study.plan import Plan
 from recscale.study.plan_text import time_text
 
-HEADER = f"{'search':12} {'family':12} {'scale':>5} {'sets':>4} {'samples':>7} {'done':>5} {'seconds each':>12}"
+HEADER = (
+    f"{'search':12} {'family':12} {'scale':>5} {'sets':>4} {'samples':>7} {'done':>5} {'seconds each':>12}"
+    f" {'at once':>7}  each holds"
+)
 
 
-def search_text(ledgers: Sequence[Ledger], plan: Plan) -> str:
-    """One line per cell, then the totals; times are those of samples that nothing stops early."""
+def search_text(ledgers: Sequence[Ledger], plan: Plan, held: Sequence[str], at_once: Sequence[int]) -> str:
+    """One line per cell, then the totals; times are those of samples that nothing stops early.
+
+    `held` and `at_once` say what a cell's samples hold each, and how many of them run at a time.
+    """
     lines, left = [HEADER], 0.0
-    for ledger, planned in zip(ledgers, plan.trials, strict=True):
+    for ledger, planned, share, slots in zip(ledgers, plan.trials, held, at_once, strict=True):
         cell, model = ledger.cell, ledger.cell.spec.model
         missing = len(ledger.missing())
-        left += missing * planned.seconds
+        left += missing * planned.seconds / slots
         lines.append(
             f"{cell.cell_id:12} {model.family[-12:]:12} {model.scale:5g} {model.num_sets:4} {cell.options.samples:7} "
-            f"{cell.options.samples - missing:5} {planned.seconds:12.0f}"
+            f"{cell.options.samples - missing:5} {planned.seconds:12.0f} {slots:7}  {share}"
         )
     lines += [f"refused: {refusal.reason}" for refusal in plan.refused]
     samples = sum(ledger.cell.options.samples for ledger in ledgers)
     done = samples - sum(len(ledger.missing()) for ledger in ledgers)
-    lines.append(
-        f"{len(ledgers)} cells to tune, {samples} samples, {done} done; {plan.slots} at a time, "
-        f"at most about {time_text(left / plan.slots)} left"
-    )
+    lines.append(f"{len(ledgers)} cells to tune, {samples} samples, {done} done; at most about {time_text(left)} left")
     return "\n".join(lines)
 
 
