@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from dashboards.collapse_results import CollapseResults, Look, SubEmbeddingRow
 from dashboards.results import Trial
@@ -193,7 +192,9 @@ def order(own: tuple[float, ...], marginal: list[float]) -> Order | None:
     """The rank correlation of a marginal with IA(E_i); None where there are too few fields, or no two values."""
     if len(own) < 3 or len(set(own)) < 2 or len(set(marginal)) < 2:
         return None
-    found = stats.spearmanr(own, marginal)
+    from scipy.stats import spearmanr  # only here: it takes half a second
+
+    found = spearmanr(own, marginal)
     return Order(correlation=float(found.statistic), sure=bool(found.pvalue < SURE))
 
 

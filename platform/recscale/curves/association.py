@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from recscale.curves.chance import normal_share, t_quantile
 from recscale.curves.laws import Array
 from recscale.errors import ConfigError, DataError
 
@@ -141,8 +141,7 @@ def _coefficient(values_R: Array, tail: float) -> Coefficient:
 
 def _tail(cells: int, level: float) -> float:
     """Share of replicates beyond either end of an interval."""
-    quantile = stats.t.ppf((1 + level) / 2, cells - 2)
-    return float(stats.norm.cdf(-math.sqrt(cells / (cells - 1)) * quantile))
+    return normal_share(-math.sqrt(cells / (cells - 1)) * t_quantile((1 + level) / 2, cells - 2))
 
 
 def _lacking(cells: int, x_S: Array, y_S: NDArray[np.float64], x_name: str, y_name: str) -> str:

@@ -21,8 +21,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
+from recscale.curves.chance import f_share_above, normal_quantile, t_quantile
 from recscale.curves.fitting import Fit, fit_batch
 from recscale.curves.laws import Array, Law
 from recscale.curves.losses import LossKind, Space
@@ -175,7 +175,7 @@ def _noise(fitted: Fit, x_VU: Array, position_S: NDArray[np.intp], y_S: Array, l
     within = float(((value_S - mean_U[position_S]) ** 2).sum()) / freedom
     lack = float((counts_U * off_U**2).sum()) / spare if spare > 0 else 0.0
     rounding = (1e-12 * float(np.abs(value_S).max())) ** 2
-    if lack <= rounding or stats.f.sf(lack / max(within, rounding), spare, freedom) >= LACK_OF_FIT_LEVEL:
+    if lack <= rounding or f_share_above(lack / max(within, rounding), spare, freedom) >= LACK_OF_FIT_LEVEL:
         return _Noise(np.zeros(1), seeds)
     beyond = math.sqrt((lack - within) / counts_U.mean())
     sizes_U = (off_U - off_U.mean()) / max(float(off_U.std()), 1e-300)
@@ -200,7 +200,7 @@ def _stretch(sizes: int, parameters: int, level: float) -> float:
 
 def _student_over_normal(level: float, freedom: int) -> float:
     """How much wider an interval is for a variance estimated with so many degrees of freedom."""
-    return float(stats.t.ppf((1 + level) / 2, freedom) / stats.norm.ppf((1 + level) / 2))
+    return t_quantile((1 + level) / 2, freedom) / normal_quantile((1 + level) / 2)
 
 
 def _check(fitted: Fit, trials: int, level: float, replicates: int) -> None:

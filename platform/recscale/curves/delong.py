@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from recscale.curves.laws import Array
 from recscale.errors import DataError
@@ -39,6 +38,8 @@ def placements(score_B: NDArray[np.floating], label_B: NDArray[np.integer]) -> P
         raise DataError(f"scores of shape {score_B.shape}, labels of {label_B.shape}; expected one of each per row")
     if np.isnan(score_B).any():
         raise DataError("a score is NaN, expected a finite score of every row; run the trial again")
+    from scipy.stats import rankdata  # only here: it takes half a second
+
     positive = label_B > 0
     count_p, count_n = int(positive.sum()), int((~positive).sum())
     if min(count_p, count_n) < 2:

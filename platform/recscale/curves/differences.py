@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy import stats
 
+from recscale.curves.chance import t_quantile
 from recscale.curves.curve import CurvePoint, Observation
 from recscale.curves.scaling import gather
 from recscale.errors import DataError
@@ -94,5 +94,5 @@ def _welch(before: CurvePoint, after: CurvePoint, level: float) -> tuple[float |
     if parts.sum() == 0:
         return value, value
     freedom = parts.sum() ** 2 / (parts**2 / np.array([before.seeds - 1, after.seeds - 1])).sum()
-    half = float(stats.t.ppf((1 + level) / 2, freedom) * math.sqrt(parts.sum()))
+    half = t_quantile((1 + level) / 2, freedom) * math.sqrt(parts.sum())
     return value - half, value + half

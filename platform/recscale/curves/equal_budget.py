@@ -14,8 +14,8 @@ from enum import StrEnum
 from itertools import pairwise
 
 import numpy as np
-from scipy import stats
 
+from recscale.curves.chance import t_quantile
 from recscale.curves.curve import CurvePoint, Observation
 from recscale.curves.differences import single_point
 from recscale.curves.scaling import gather
@@ -122,5 +122,5 @@ def _interval(parts: Sequence[tuple[float, CurvePoint]], level: float) -> tuple[
     if variances.sum() == 0:
         return value, value
     freedom = variances.sum() ** 2 / (variances**2 / np.array([point.seeds - 1 for _, point in parts])).sum()
-    half = float(stats.t.ppf((1 + level) / 2, freedom) * math.sqrt(variances.sum()))
+    half = t_quantile((1 + level) / 2, freedom) * math.sqrt(variances.sum())
     return value - half, value + half

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
+from recscale.curves.chance import normal_quantile, normal_share, t_quantile, t_share
 from recscale.curves.laws import Array
 from recscale.curves.verdict import Better
 from recscale.errors import DataError
@@ -152,6 +152,9 @@ def _tests(value: float, error: float, freedom: float | None, sign: float, level
     """Half width of the interval, two-sided p value, confidence of better."""
     if error == 0:
         return 0.0, float(value == 0), 0.5 + 0.5 * float(np.sign(sign * value))
-    law = stats.norm() if freedom is None else stats.t(freedom)
-    half = float(law.ppf((1 + level) / 2)) * error
-    return half, float(2 * law.sf(abs(value) / error)), float(law.cdf(sign * value / error))
+    width = normal_quantile((1 + level) / 2) if freedom is None else t_quantile((1 + level) / 2, freedom)
+    beyond, better = (
+        normal_share(ratio) if freedom is None else t_share(ratio, freedom)
+        for ratio in (-abs(value) / error, sign * value / error)
+    )
+    return width * error, 2 * beyond, better

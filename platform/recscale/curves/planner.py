@@ -3,8 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from scipy import stats
-
+from recscale.curves.chance import normal_quantile, t_quantile
 from recscale.errors import ConfigError
 
 MOST_SEEDS = 100_000
@@ -33,7 +32,7 @@ def seeds_needed(effect: float, noise: float, *, power: float = 0.8, alpha: floa
     """Fewest seeds per arm at which two arms that differ by `effect` are told apart. ConfigError: what cannot be."""
     _check(effect, noise, power, alpha)
     ratio = effect / noise if noise > 0 else math.inf
-    normal = 2 * ((stats.norm.ppf(1 - alpha / 2) + stats.norm.ppf(power)) / ratio) ** 2
+    normal = 2 * ((normal_quantile(1 - alpha / 2) + normal_quantile(power)) / ratio) ** 2
     if normal > MOST_SEEDS:
         raise ConfigError(
             f"an effect of {effect:g} at a noise of {noise:g} needs about {normal:.3g} seeds per arm; "
@@ -50,9 +49,11 @@ def t_power(ratio: float, seeds: int, alpha: float) -> float:
     """Power of the two-sided two-sample t test for an effect of `ratio` standard deviations, by the noncentral t."""
     if math.isinf(ratio):
         return 1.0
+    from scipy.stats import nct  # only here: it takes half a second
+
     freedom, shift = 2 * (seeds - 1), ratio * math.sqrt(seeds / 2)
-    critical = stats.t.ppf(1 - alpha / 2, freedom)
-    return float(stats.nct.sf(critical, freedom, shift) + stats.nct.cdf(-critical, freedom, shift))
+    critical = t_quantile(1 - alpha / 2, freedom)
+    return float(nct.sf(critical, freedom, shift) + nct.cdf(-critical, freedom, shift))
 
 
 def _check(effect: float, noise: float, power: float, alpha: float) -> None:

@@ -15,7 +15,6 @@ import numpy as np
 import pyarrow as pa
 from scipy.optimize import brentq
 from scipy.special import expit
-from scipy.stats import ortho_group, rankdata
 
 from recscale.data.manifest import BayesCeiling, FieldInfo, Manifest, SourceInfo
 from recscale.data.writer import DatasetWriter, durable_file
@@ -157,6 +156,8 @@ def bayes_ceiling(logit_B: np.ndarray, label_B: np.ndarray) -> BayesCeiling | No
     negatives = len(label_B) - positives
     if positives == 0 or negatives == 0:
         return None
+    from scipy.stats import rankdata  # only here: it takes half a second
+
     ranks = float(rankdata(logit_B)[label_B == 1].sum())
     auc = (ranks - positives * (positives + 1) / 2) / (positives * negatives)
     log_loss = float((np.logaddexp(0, logit_B) - label_B * logit_B).mean())
@@ -189,6 +190,8 @@ def _draw_field(rng: np.random.Generator, name: str, cardinality: int, exponent:
 def _draw_pairs(rng: np.random.Generator, fields: list[Field]) -> tuple[Pair, ...]:
     """Every pair of fields with a rotation of its own; together their deviation is PAIR_DEVIATION, in equal shares."""
     columns = list(combinations(range(len(fields)), 2))
+    from scipy.stats import ortho_group  # only here: it takes half a second
+
     rotations = ortho_group.rvs(LATENT_DIM, size=len(columns), random_state=rng)
     pairs = []
     for (left, right), rotation_LL in zip(columns, rotations, strict=True):

@@ -152,7 +152,7 @@ def welch_p_values(first_CG: np.ndarray, second_CG: np.ndarray) -> np.ndarray:
     with np.errstate(divide="ignore", invalid="ignore"):
         t_C = np.where(difference_C == 0, 0.0, difference_C / np.sqrt(total_C))
         freedom_C = np.where(total_C > 0, (size - 1) * total_C**2 / (variance_2C**2).sum(0), size - 1)
-    from scipy import stats  # only here: training needs no more than torch, numpy and pyarrow
+    from scipy.special import stdtr  # only here: training needs no more than torch, numpy and pyarrow
 
-    p_C: np.ndarray = stats.t.cdf(t_C, freedom_C)
+    p_C: np.ndarray = stdtr(freedom_C, t_C)
     return p_C
