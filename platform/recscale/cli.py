@@ -191,8 +191,9 @@ def sync(study: Positional[str], storage: str = "runs") -> int:
         study: Name of a study in the storage, or its folder or URI.
         storage: Folder, s3:// or gs:// that keeps the studies.
     """
+    from recscale.study.mirror import sync_study
     from recscale.study.study import find_study, read_study
-    from recscale.study.tracking import sync_study, tracking_note
+    from recscale.study.tracking_place import tracking_note
 
     found = read_study(find_study(study, location(storage)))
     if note := tracking_note(location(found.storage)):

@@ -85,7 +85,7 @@ def test_a_killed_study_loses_only_what_ran_and_a_larger_grid_adds_only_what_is_
     rows = _rows(tmp_path)
     assert {(row["scale"], row["num_sets"]) for row in rows} == {(1.0, 1), (1.0, 2), (2.0, 1), (2.0, 2)}
     assert {row["status"] for row in rows} == {"finished"}
-    made = {"study.json", "report.html", "privacy.parquet", *OUTPUTS}
+    made = {"study.json", "report.html", "privacy.parquet", "mirrored.json", *OUTPUTS}
     assert {path.name for path in (tmp_path / "tiny").iterdir()} == made
     assert (tmp_path / "mlflow.db").exists()
 

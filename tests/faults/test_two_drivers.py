@@ -8,7 +8,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from recscale.data.reader import Dataset
-from recscale.study.tracking import EXPERIMENT, TRIAL_TAG, tracking_uri
+from recscale.study.tracking import EXPERIMENT, TRIAL_TAG
+from recscale.study.tracking_place import tracking_uri
 from tests.faults.driving import arguments, driver, lines, trained, until
 
 pytestmark = pytest.mark.slow

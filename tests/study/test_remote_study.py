@@ -21,11 +21,13 @@ from recscale.records import TrialResult, TrialSpec, to_plain
 from recscale.serve.pages import Pages
 from recscale.storage.location import location, write_atomic
 from recscale.study.catalog import write_catalog
+from recscale.study.mirror import sync_study
 from recscale.study.results import OUTPUTS, write_results
 from recscale.study.status import study_status
 from recscale.study.store import TrialStatus, TrialStore
 from recscale.study.study import Study, find_study, read_study, write_study
-from recscale.study.tracking import EXPERIMENT, TRIAL_TAG, sync_study, tracking_note, tracking_uri
+from recscale.study.tracking import EXPERIMENT, TRIAL_TAG
+from recscale.study.tracking_place import tracking_note, tracking_uri
 from recscale.study.trial import run_trial
 from recscale.training.checkpoints import checkpoints_in
 from tests.storage.servers import Fault, FaultyProxy

@@ -8,9 +8,11 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from recscale.records import TrialResult, TrialSpec
+from recscale.study.mirror import Mirror
 from recscale.study.store import TrialStore
 from recscale.study.study import Study
-from recscale.study.tracking import EXPERIMENT, PARENT_TAG, TRIAL_TAG, Mirror, Tracker, tracking_uri
+from recscale.study.tracking import EXPERIMENT, PARENT_TAG, TRIAL_TAG, Tracker
+from recscale.study.tracking_place import tracking_uri
 
 Finish = Callable[[TrialStore, TrialSpec], TrialResult]
 
@@ -72,3 +74,48 @@ def test_a_mirror_without_a_server_keeps_a_note_and_sync_completes_it(
     again.log_trial(spec)
     assert again.problem is None
     assert {run.data.tags.get(TRIAL_TAG) for run in _runs(tmp_path)} == {None, spec.trial_id}
+
+
+def test_a_mirror_at_rest_leaves_mlflow_alone_until_something_differs(
+    study: Study, finish: Finish, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for spec in study.spec.trials:
+        finish(study.store, spec)
+    table, page = study.folder / "curves.json", study.folder / "report.html"
+    study.folder.mkdir(exist_ok=True)
+    table.write_text("[1]")
+    page.write_text("at noon")
+
+    def resting() -> Mirror:
+        return Mirror(tmp_path, study.spec, resting=True)
+
+    def opened() -> bool:
+        """Whether the whole of a command that finds every trial finished opens MLflow."""
+        opens: list[int] = []
+        whole = Tracker.__init__
+        with monkeypatch.context() as watched:
+            watched.setattr(Tracker, "__init__", lambda *args: (opens.append(1), whole(*args))[1])
+            mirror = resting()
+            mirror.log_trial(study.spec.trials[0])
+            mirror.end_study(study.files, failed=0)
+        assert mirror.problem is None
+        return bool(opens)
+
+    first = Mirror(tmp_path, study.spec)
+    for spec in study.spec.trials:
+        first.log_trial(spec)
+    first.end_study(study.files, failed=0)
+    page.write_text("an hour later")
+    assert not opened()
+    assert resting().address == first.address
+    table.write_text("[2]")
+    assert opened()
+    assert not opened()
+    (parent,) = (run for run in _runs(tmp_path) if PARENT_TAG not in run.data.tags)
+    artifacts = {item.path for item in MlflowClient(tracking_uri(tmp_path)).list_artifacts(parent.info.run_id)}
+    assert artifacts == {"curves.json", "report.html"}
+    (study.store.folder(study.spec.trials[0].trial_id) / "result.json").unlink()
+    assert opened()
+    assert not opened()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/elsewhere.db")
+    assert opened()

@@ -14,9 +14,10 @@ import psycopg2
 import pytest
 
 from recscale.records import to_plain
+from recscale.study.mirror import Mirror, sync_study
 from recscale.study.results import write_results
 from recscale.study.study import Study, read_study, write_study
-from recscale.study.tracking import PARENT_TAG, STUDY_TAG, TRIAL_TAG, Mirror, sync_study
+from recscale.study.tracking import PARENT_TAG, STUDY_TAG, TRIAL_TAG
 from tests.tracking.servers import MlflowServer
 
 pytestmark = pytest.mark.slow

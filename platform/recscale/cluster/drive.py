@@ -8,11 +8,11 @@ from recscale.cluster.shares import ClusterInfo, Executor
 from recscale.cluster.sizing import Shares
 from recscale.errors import DataError
 from recscale.study.claims import Claims
+from recscale.study.mirror import Mirror
 from recscale.study.plan import Plan, PlannedTrial
 from recscale.study.progress import Progress
 from recscale.study.store import TrialStatus
 from recscale.study.study import Study
-from recscale.study.tracking import Mirror
 from recscale.study.turns import Turns
 
 

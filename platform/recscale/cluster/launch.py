@@ -29,6 +29,7 @@ from recscale.records import Parallel, StudySpec, TrialSpec
 from recscale.storage.location import Location, check_storage, location
 from recscale.study.claims import Claims
 from recscale.study.grid import Grid, ResolvedGrid, resolve_all
+from recscale.study.mirror import Mirror
 from recscale.study.plan import Plan, TeamShape, make_plan, measure_machine
 from recscale.study.plan_text import plan_text
 from recscale.study.privacy import write_privacy
@@ -36,7 +37,7 @@ from recscale.study.provenance import gather_provenance
 from recscale.study.results import write_results
 from recscale.study.store import TrialStatus, TrialStore
 from recscale.study.study import check_name, known_costs, study_from_plan, write_study
-from recscale.study.tracking import Mirror, tracking_note
+from recscale.study.tracking_place import tracking_note
 
 Report = Callable[[Location], Location]
 """Draws the report of a study's folder and returns its path."""
@@ -96,7 +97,7 @@ def launch(
         trials = tuple(trial.spec for trial in plan.trials)
         spec = StudySpec(name, recipe, dataset.ref(), trials, resolved.groups)
         with claims.alone("mlflow"):  # makes what MLflow lacks; two at once would make it twice
-            mirror = Mirror(storage, spec)
+            mirror = Mirror(storage, spec, resting=not todo)
         if note := tracking_note(storage):
             print(note, flush=True)
         places = {"mlflow_address": mirror.address, "ray_dashboard": info.dashboard}

@@ -4,6 +4,7 @@ Layout: <storage>/trials/<id>/{spec.json,result.json,spectra.arrow,predictions.a
 checkpoint/,error.txt}, and sub_embeddings.arrow where the family has blocks between fields.
 """
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -55,6 +56,11 @@ class TrialStore:
         """What is known of many trials, in their order."""
         asked = list(dict.fromkeys(trial_ids))
         return dict(zip(asked, for_each(self.status, asked, self.storage), strict=True))
+
+    def finished_mark(self, trial_ids: Iterable[str]) -> str:
+        """What names those of the trials that are finished."""
+        finished = (trial for trial, status in self.statuses(trial_ids).items() if status is TrialStatus.FINISHED)
+        return hashlib.sha256(" ".join(sorted(finished)).encode()).hexdigest()
 
     def write_spec(self, spec: TrialSpec) -> None:
         """Keeps what the trial is; the same bytes each time."""

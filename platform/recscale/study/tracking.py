@@ -1,18 +1,15 @@
-"""The mirror of a study in MLflow: study = parent run, trial = child run. The only module that imports MLflow.
+"""A study in MLflow: study = parent run, trial = child run. The only module that imports MLflow.
 
-The trial store is the truth. Every call here is idempotent, so a mirror that was cut off is completed by logging again.
+The trial store is the truth. Every call here is idempotent, so what was cut off is completed by logging again.
 """
 
 import dataclasses
-import hashlib
 import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # an outage is noticed in seconds; sync re-logs
@@ -23,10 +20,9 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from recscale.records import CollapseSummary, Evaluation, Metrics, StudySpec, TrialResult, TrialSpec, to_plain
-from recscale.storage.location import Location, local_copy, location
-from recscale.storage.remote import RemotePath
+from recscale.storage.location import Location, local_copy
 from recscale.study.store import TrialStatus, TrialStore
-from recscale.study.study import Study
+from recscale.study.tracking_place import database, tracking_uri
 
 for noisy in ("alembic", "mlflow.store.db.utils"):  # the tables of a new SQLite file are no news to a user
     logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -38,24 +34,10 @@ PARENT_TAG = "mlflow.parentRunId"
 MIRRORED_TAG = "recscale.mirrored"
 """Of a study's run: which trials it had when all of them were mirrored, so that they need not be asked for again."""
 FINISHED = "FINISHED"
+AWAY = (MlflowException, OSError, sqlite3.Error)
+"""What is raised where MLflow cannot be reached or does not take something."""
 BATCH = 900
 """Metrics per log_batch call, of the 1,000 entries that MLflow takes: the first call brings the parameters, too."""
-
-
-def tracking_uri(storage: Location) -> str:
-    """MLFLOW_TRACKING_URI where it is set, else a SQLite file in the storage, or in this folder for a remote one."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_database_folder(storage)}/mlflow.db"
-
-
-def tracking_note(storage: Location) -> str:
-    """Where MLflow's runs go, if that is not where a user looks for them; else empty."""
-    if os.environ.get("MLFLOW_TRACKING_URI") or not isinstance(storage, RemotePath):
-        return ""
-    return f"MLflow: {tracking_uri(storage)}, as no database can be at a URI; MLFLOW_TRACKING_URI names a server"
-
-
-def _database_folder(storage: Location) -> Path:
-    return Path.cwd() if isinstance(storage, RemotePath) else Path(str(storage))
 
 
 class Tracker:
@@ -151,9 +133,7 @@ class Tracker:
 
     def _mark(self) -> str:
         """What names the finished trials of the study."""
-        standing = self._store.statuses(spec.trial_id for spec in self._trials)
-        finished = (trial_id for trial_id, status in standing.items() if status is TrialStatus.FINISHED)
-        return hashlib.sha256(" ".join(sorted(finished)).encode()).hexdigest()
+        return self._store.finished_mark(spec.trial_id for spec in self._trials)
 
     @cached_property
     def _children(self) -> dict[str, RunInfo]:
@@ -175,15 +155,15 @@ class Tracker:
 
 def _experiment_id(client: MlflowClient, uri: str, storage: Location) -> str:
     """The project's experiment, made once; a SQLite file is put into write-ahead mode so that readers never block."""
-    folder = _database_folder(storage)
-    own = uri == f"sqlite:///{folder}/mlflow.db"
+    file = database(storage)
+    own = uri == f"sqlite:///{file}"
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is not None:
         return str(found.experiment_id)
     if own:
-        with sqlite3.connect(folder / "mlflow.db") as database:
-            database.execute("pragma journal_mode=wal")
-    location = (folder / "mlflow-artifacts").as_uri() if own else None
+        with sqlite3.connect(file) as connection:
+            connection.execute("pragma journal_mode=wal")
+    location = (file.parent / "mlflow-artifacts").as_uri() if own else None
     return str(client.create_experiment(EXPERIMENT, artifact_location=location))
 
 
@@ -217,69 +197,3 @@ def _outcome(result: TrialResult) -> dict[str, float | None]:
 
 def _of(record: Metrics | CollapseSummary, prefix: str) -> dict[str, float | None]:
     return {prefix + field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
-
-
-PAUSE_SECONDS = 60.0
-"""How long a server that did not answer is left alone: each call to it would hold up the study by its retries."""
-
-
-class Mirror:
-    """A tracker that never stops a study: after a failure it keeps a note, waits, and leaves the rest to sync."""
-
-    def __init__(self, storage: Location, study: StudySpec) -> None:
-        self.problem: str | None = None
-        self._tracker: Tracker | None = None
-        self._quiet_until = 0.0
-        with self._noting():
-            self._tracker = Tracker(storage, study)
-
-    @property
-    def address(self) -> str:
-        """As Tracker.address; empty where MLflow is away."""
-        return self._tracker.address if self._tracker else ""
-
-    def start_trial(self, spec: TrialSpec) -> None:
-        """As Tracker.start_trial."""
-        self._do(lambda tracker: tracker.start_trial(spec))
-
-    def log_trial(self, spec: TrialSpec) -> None:
-        """As Tracker.log_trial."""
-        self._do(lambda tracker: tracker.log_trial(spec))
-
-    def look_for(self, spec: TrialSpec) -> None:
-        """As Tracker.look_for."""
-        self._do(lambda tracker: tracker.look_for(spec))
-
-    def look_again(self) -> None:
-        """As Tracker.look_again."""
-        self._do(Tracker.look_again)
-
-    def end_study(self, outputs: Sequence[Location], failed: int) -> None:
-        """As Tracker.end_study."""
-        self._do(lambda tracker: tracker.end_study(outputs, failed))
-
-    def _do(self, action: Callable[[Tracker], object]) -> None:
-        if self._tracker is not None and time.monotonic() >= self._quiet_until:
-            with self._noting():
-                action(self._tracker)
-
-    @contextmanager
-    def _noting(self) -> Iterator[None]:
-        try:
-            yield
-        except (MlflowException, OSError, sqlite3.Error) as error:
-            self.problem = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-            self._quiet_until = time.monotonic() + PAUSE_SECONDS
-            self._tracker = None
-
-
-def sync_study(study: Study) -> str | None:
-    """Logs every ended trial and the study's files that MLflow does not have; what stopped it, None where nothing."""
-    mirror = Mirror(location(study.storage), study.spec)
-    mirror.look_again()
-    for spec in study.spec.trials:
-        mirror.log_trial(spec)
-    standing = study.store.statuses(spec.trial_id for spec in study.spec.trials)
-    failed = sum(status is TrialStatus.FAILED for status in standing.values())
-    mirror.end_study(study.files, failed)
-    return mirror.problem
