@@ -86,7 +86,12 @@ def test_a_study_in_a_store_is_killed_and_resumed(
     after = _finished(storage)
     assert len(after) == 8
     assert before.items() <= after.items()
-    assert {path.name for path in (storage / "tiny").iterdir()} == {"study.json", "report.html", "mirrored.json", *OUTPUTS}
+    assert {path.name for path in (storage / "tiny").iterdir()} == {
+        "study.json",
+        "report.html",
+        "mirrored.json",
+        *OUTPUTS,
+    }
     assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", "mlflow-artifacts"}
     assert all(rule.met.is_set() for rule in rules)
 
