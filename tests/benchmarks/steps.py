@@ -16,11 +16,12 @@ from recscale.records import ModelSpec, Precision, TableOptimizer, TrainSpec, Tr
 from recscale.training.metrics import roc_auc
 from recscale.training.run import TrainingRun
 from tests.benchmarks.baseline import BaselineModel, BaselineTraining
-from tests.benchmarks.measure import Row, Side, alternate, compared
+from tests.benchmarks.measure import Row, Side, alternate, compared, measured
 
 BATCH, STEPS, AUC_STEPS = 2048, 8, 64
 WARM = 3
 """Steps before the timed ones: after the other side's turn a process finds its caches cold and the cores asleep."""
+EPOCH_ROWS = 1_000_000
 TARGETS = {"dnn": 6.0, "finalmlp": 4.0, "ipnn": 12.0, "nfwfm": 20.0, "xdeepfm": 4.0, "dcnv2": 1.6}
 """Asked-for ratios to the baseline with the default optimizer."""
 LAZY, DENSE = TrainSpec(batch_size=BATCH), TrainSpec(batch_size=BATCH, table_optimizer=TableOptimizer.ADAM)
@@ -39,10 +40,12 @@ def measure(folder: Path, repeats: int, gflops: float, families: tuple[str, ...]
 
 
 def measure_ours(folder: Path, repeats: int) -> Iterator[Row]:
-    """Ours against ours: sets against a single table, and bf16 against fp32."""
+    """Ours against ours: sets against a single table, bf16 against fp32, measuring collapse against training."""
     yield _sets(folder, repeats, "dnn")
     yield _sets(folder, repeats, "dcnv2")
     yield _bf16(folder, repeats)
+    yield _collapse(folder, repeats, model_of("dnn"))
+    yield _collapse(folder, repeats, model_of("dnn", 10.0, 10))
 
 
 def model_of(family: str, scale: float = 1.0, num_sets: int = 1) -> ModelSpec:
@@ -161,3 +164,17 @@ def _bf16(folder: Path, repeats: int) -> Row:
     )
     note = f"baseline is ours in fp32; {_quality(folder, model, half)}"
     return compared("bf16 against fp32, dcnv2", _ms(ours), _ms(full), "ms", ">= 1.5x", note)
+
+
+def _collapse(folder: Path, repeats: int, model: ModelSpec) -> Row:
+    """What one measurement of every table costs, as a share of the training between two of them."""
+    run = our_run(folder, model, LAZY)
+    steps = our_steps(folder, model, LAZY)
+    shares = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        run._measure()
+        shares.append(100 * (time.perf_counter() - started) / (steps() * EPOCH_ROWS / BATCH))
+    note = f"at one evaluation per epoch of {EPOCH_ROWS:,} rows; Criteo's train split has 37 million"
+    name = f"collapse logging, {model.family}, {model.num_sets} x {model.embed_dim}"
+    return measured(name, shares, "% of training", "< 2 %", note)
