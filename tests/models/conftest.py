@@ -9,12 +9,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recscale.models.model import MultiEmbeddingModel
+from recscale.models.normalisation import NormReLUDropout
 from recscale.models.tables import GradientLayout
 from recscale.records import ModelSpec, Variant
 
 VOCABULARY_SIZES = (7, 3, 11, 2, 5)
 SMALL = ModelSpec("dnn", scale=1.2, num_sets=3, hidden_sizes=(32, 24), dropout=0.0, cross_layers=2, cin_sizes=(4, 3))
 ModelMaker = Callable[..., MultiEmbeddingModel]
+
+
+def biases_before_norms(model: nn.Module) -> set[str]:
+    """Names of the biases that a norm takes away again: they have no gradient."""
+    norms = [name for name, module in model.named_modules() if isinstance(module, NormReLUDropout)]
+    return {f"{stack}.{int(place) - 1}.bias" for stack, _, place in (name.rpartition(".") for name in norms)}
 
 
 @pytest.fixture(name="ids_BN")

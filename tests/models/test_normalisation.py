@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn import functional
 
 from recscale.kernels import norm_relu_dropout
+from recscale.models.layers import SetLinear
 from recscale.models.normalisation import NormReLUDropout
 
 
@@ -130,3 +131,24 @@ def test_other_precisions_and_one_row_take_torchs_way():
     torch.testing.assert_close(layer.float()(x).double(), exact, rtol=1e-4, atol=1e-5)
     with pytest.raises(ValueError, match="more than 1 value"):
         layer(x[:1])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_after_a_linear_map_it_is_both_but_for_the_gradient_that_cancels(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    linear, x = SetLinear(2, 5, 300).to(dtype), torch.randn(2, 64, 5, dtype=dtype)
+    layer, plain = (_layer(600, 0.0).to(dtype) for _ in range(2))
+    plain.load_state_dict(layer.state_dict())
+    for _ in range(3):
+        y, expected = layer.after(linear, x), plain(linear(x))
+    torch.testing.assert_close(y, expected, rtol=1e-4, atol=1e-4)
+    for ours, theirs in zip(layer.buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
+    weights = torch.randn_like(y)
+    own = torch.autograd.grad((y * weights).sum(), (linear.weight, linear.bias))
+    reference = torch.autograd.grad((expected * weights).sum(), (linear.weight, linear.bias))
+    torch.testing.assert_close(own[0], reference[0], rtol=1e-3, atol=1e-3)
+    assert not own[1].any()
+    torch.testing.assert_close(own[1], reference[1], rtol=0, atol=1e-4)
+    layer.eval(), plain.eval()
+    torch.testing.assert_close(layer.after(linear, x), plain(linear(x)), rtol=1e-4, atol=1e-4)

@@ -34,6 +34,18 @@ class SetLinear(nn.Module):
         """x_m W_m + b_m for every set m."""
         return torch.baddbmm(self.bias, x_MBI, self.weight)
 
+    def product(self, x_MBI: Tensor) -> Tensor:
+        """x_m W_m."""
+        return torch.bmm(x_MBI, self.weight)
+
+
+class SharedLinear(nn.Linear):
+    """torch's Linear, for all sets together."""
+
+    def product(self, x: Tensor) -> Tensor:
+        """x W."""
+        return functional.linear(x, self.weight)
+
 
 class SetLayerNorm(nn.Module):
     """Layer normalisation over the last dimension with affine parameters per set, any [M, ..., H] -> the same."""
@@ -55,11 +67,23 @@ class SetLayerNorm(nn.Module):
         return torch.addcmul(self.bias.view(shape), normed_MXH, self.weight.view(shape))
 
 
+def _normed(linear: nn.Module, norm: nn.Module, x: Tensor) -> Tensor:
+    """The norm of the linear map."""
+    assert isinstance(linear, (SetLinear, SharedLinear))
+    assert isinstance(norm, NormReLUDropout)
+    return norm.after(linear, x)
+
+
 class SetProjection(nn.Sequential):
     """Linear, BatchNorm, ReLU, Dropout per set: the non-linear end of an interaction (Guo et al. 2024, App. B)."""
 
     def __init__(self, num_sets: int, inputs: int, outputs: int, dropout: float) -> None:
         super().__init__(SetLinear(num_sets, inputs, outputs), NormReLUDropout(num_sets * outputs, dropout))
+
+    def forward(self, x_MBI: Tensor) -> Tensor:
+        """h_MBO."""
+        linear, norm = self
+        return _normed(linear, norm, x_MBI)
 
 
 class SetMLP(nn.Sequential):
@@ -80,14 +104,17 @@ class MLPHead(nn.Module):
         layers: list[nn.Module] = []
         (inputs,) = widths
         for outputs in spec.hidden_sizes[1:]:
-            layers += [nn.Linear(inputs, outputs), NormReLUDropout(outputs, spec.dropout)]
+            layers += [SharedLinear(inputs, outputs), NormReLUDropout(outputs, spec.dropout)]
             inputs = outputs
         self.layers = nn.Sequential(*layers, nn.Linear(inputs, 1))
 
     def forward(self, streams: tuple[Tensor, ...]) -> Tensor:
         """logit_B of the only stream."""
         (hidden_BH,) = streams
-        logit_B1: Tensor = self.layers(hidden_BH)
+        *layers, last = self.layers
+        for linear, norm in zip(layers[::2], layers[1::2], strict=True):
+            hidden_BH = _normed(linear, norm, hidden_BH)
+        logit_B1: Tensor = last(hidden_BH)
         return logit_B1.squeeze(1)
 
 

@@ -4,7 +4,7 @@ Legend: M embedding sets, B batch, H features of a set, F = M*H, X: [B, F] or [M
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,19 @@ class NormReLUDropout(nn.BatchNorm1d):
             return self._fused(x.float())
         normed = super().forward(x) if x.dim() == 2 else self._sets_apart(x)
         return functional.dropout(functional.relu(normed), self.dropout, self.training)
+
+    def after(self, linear: "Linear", x: Tensor) -> Tensor:
+        """Of linear(x). In training the bias cancels against the mean: it moves the running mean, and nothing else."""
+        if not self.training:
+            evaluated: Tensor = self(linear(x))
+            return evaluated
+        y, shift_F = self(linear.product(x)), linear.bias.detach().flatten()
+        assert self.running_mean is not None
+        assert self.momentum is not None
+        # By data, for torch's norm has the buffer in its graph, where training does not read it.
+        self.running_mean.data.add_(shift_F, alpha=self.momentum)
+        cancelled: Tensor = _Cancelled.apply(y, linear.bias)  # type: ignore[no-untyped-call]
+        return cancelled
 
     def _sets_apart(self, x_MBH: Tensor) -> Tensor:
         """Normalises over B with the sets laid side by side as features."""
@@ -61,6 +74,30 @@ class NormReLUDropout(nn.BatchNorm1d):
         self.num_batches_tracked.add_(1)
         self.running_mean.lerp_(mean_F, self.momentum)
         self.running_var.lerp_(variance_F * (rows / (rows - 1)), self.momentum)
+
+
+class Linear(Protocol):
+    """An affine map whose product is to be had alone."""
+
+    bias: nn.Parameter
+    __call__: Callable[..., Any]
+
+    def product(self, x: Tensor, /) -> Tensor:
+        """The map without its bias."""
+
+
+class _Cancelled(torch.autograd.Function):
+    """y, which does not depend on the bias: its gradient is 0, not none, so that optimizers treat it as any other."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(bias)
+        return y.view_as(y)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+        (bias,) = ctx.saved_tensors
+        return grad, torch.zeros_like(bias)
 
 
 def compiles(x: Tensor) -> bool:

@@ -3,9 +3,9 @@
 Legend: M embedding sets, B batch, N fields, K embedding dimension per set, I = N*K, H hidden.
 """
 
-import torch
 from torch import Tensor, nn
 
+from recscale.models.cross import crossed
 from recscale.models.families import Family, Interaction
 from recscale.models.layers import MLPHead, SetLinear, SetProjection, field_blocks, flat_fields
 from recscale.records import ModelSpec
@@ -24,10 +24,7 @@ class DCNv2Interaction(Interaction):
 
     def forward(self, emb_MBNK: Tensor) -> tuple[Tensor]:
         """One stream h_MBH."""
-        x0_MBI = x_MBI = flat_fields(emb_MBNK)
-        for layer in self.cross:
-            x_MBI = torch.addcmul(x_MBI, x0_MBI, layer(x_MBI))
-        return (self.projection(x_MBI),)
+        return (self.projection(crossed(flat_fields(emb_MBNK), self.cross)),)
 
     def cross_blocks(self) -> Tensor:
         """First layer's blocks [M, N, N, K, K]: entry (m, i, j) is W_{i->j}, so that E_i^{->j} = E_i W_{i->j}^T."""
