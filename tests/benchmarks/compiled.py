@@ -1,0 +1,64 @@
+"""A step by our kernels, by torch's operations, and by those under torch.compile: prints a table, writes nothing.
+
+`python -m tests.benchmarks.compiled --families dnn finalmlp`; each in a process of its own, in turn. The shape is that
+of the training steps.
+"""
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import torch
+
+from recscale.models import normalisation
+from tests.benchmarks.measure import Side
+from tests.benchmarks.steps import AUC_STEPS, BATCH, LAZY, STEPS, WARM, model_of, our_run
+from tests.benchmarks.world import vocabulary_sizes, zipf_dataset
+
+WAYS = ("kernels", "torch", "torch.compile")
+
+
+def main() -> None:
+    """Median milliseconds of a step and their extremes, by family and way."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--families", nargs="+", default=["dnn", "finalmlp"])
+    parser.add_argument("--repeats", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        zipf_dataset(Path(folder) / "steps", BATCH * AUC_STEPS, vocabulary_sizes())
+        for family in options.families:
+            with ExitStack() as stack:
+                sides = [stack.enter_context(Side.ours(prepared, Path(folder) / "steps", family, way)) for way in WAYS]
+                turns = [[1e3 * side() for side in sides] for _ in range(options.repeats + 1)][1:]
+            for way, times in zip(WAYS, zip(*turns, strict=True), strict=True):
+                print(f"{family:10} {way:14} {median(times):6.1f} ms [{min(times):.1f}, {max(times):.1f}]", flush=True)
+
+
+def prepared(folder: Path, family: str, way: str) -> Callable[[], float]:
+    """Seconds per step, one way."""
+    if way != "kernels":
+        normalisation.compiles = lambda x: False
+    run = our_run(folder, model_of(family), LAZY)
+    if way == "torch.compile":
+        run.model.score = torch.compile(run.model.score)
+    run.model.train()
+    batches = cycle(list(islice(run.splits["train"].epoch(BATCH, 0, 0), 8)))
+
+    def steps() -> float:
+        for batch in islice(batches, WARM):
+            run._optimize(batch)
+        started = perf_counter()
+        for batch in islice(batches, STEPS):
+            run._optimize(batch)
+        return (perf_counter() - started) / STEPS
+
+    return steps
+
+
+if __name__ == "__main__":
+    main()
