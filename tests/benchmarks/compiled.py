@@ -1,23 +1,21 @@
 """A step by our kernels, by torch's operations, and by those under torch.compile: prints a table, writes nothing.
 
-`python -m tests.benchmarks.compiled --families dnn finalmlp`; each in a process of its own, in turn. The shape is that
-of the training steps.
+`python -m tests.benchmarks.compiled --families dnn finalmlp dcnv2`; each in a process of its own, in turn. The shape
+is that of the training steps.
 """
 
 import argparse
 import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
-from itertools import cycle, islice
 from pathlib import Path
 from statistics import median
-from time import perf_counter
 
 import torch
 
-from recscale.models import normalisation
+from recscale.models import cross, normalisation
 from tests.benchmarks.measure import Side
-from tests.benchmarks.steps import AUC_STEPS, BATCH, LAZY, STEPS, WARM, model_of, our_run
+from tests.benchmarks.steps import AUC_STEPS, BATCH, LAZY, model_of, our_run, timed_steps
 from tests.benchmarks.world import vocabulary_sizes, zipf_dataset
 
 WAYS = ("kernels", "torch", "torch.compile")
@@ -26,7 +24,7 @@ WAYS = ("kernels", "torch", "torch.compile")
 def main() -> None:
     """Median milliseconds of a step and their extremes, by family and way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--families", nargs="+", default=["dnn", "finalmlp"])
+    parser.add_argument("--families", nargs="+", default=["dnn", "finalmlp", "dcnv2"])
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -42,22 +40,11 @@ def main() -> None:
 def prepared(folder: Path, family: str, way: str) -> Callable[[], float]:
     """Seconds per step, one way."""
     if way != "kernels":
-        normalisation.compiles = lambda x: False
+        normalisation.compiles = cross.compiles = lambda x: False
     run = our_run(folder, model_of(family), LAZY)
     if way == "torch.compile":
         run.model.score = torch.compile(run.model.score)
-    run.model.train()
-    batches = cycle(list(islice(run.splits["train"].epoch(BATCH, 0, 0), 8)))
-
-    def steps() -> float:
-        for batch in islice(batches, WARM):
-            run._optimize(batch)
-        started = perf_counter()
-        for batch in islice(batches, STEPS):
-            run._optimize(batch)
-        return (perf_counter() - started) / STEPS
-
-    return steps
+    return timed_steps(run)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,11 @@ def our_run(folder: Path, model: ModelSpec, train: TrainSpec) -> TrainingRun:
 
 def our_steps(folder: Path, model: ModelSpec, train: TrainSpec) -> Callable[[], float]:
     """Seconds per step of ours, the loader left out."""
-    run = our_run(folder, model, train)
+    return timed_steps(our_run(folder, model, train))
+
+
+def timed_steps(run: TrainingRun) -> Callable[[], float]:
+    """Seconds per step of a trial, the loader left out."""
     batches = cycle(list(islice(run.splits["train"].epoch(BATCH, 0, 0), 8)))
     run.model.train()
 
@@ -169,7 +173,7 @@ def _bf16(folder: Path, repeats: int) -> Row:
 def _collapse(folder: Path, repeats: int, model: ModelSpec) -> Row:
     """What one measurement of every table costs, as a share of the training between two of them."""
     run = our_run(folder, model, LAZY)
-    steps = our_steps(folder, model, LAZY)
+    steps = timed_steps(run)
     shares = []
     for _ in range(repeats):
         started = time.perf_counter()

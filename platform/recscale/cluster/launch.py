@@ -23,14 +23,13 @@ from recscale.cluster.shares import (
 )
 from recscale.cluster.sizing import SizedPlan, by_need, same_for_all
 from recscale.data.reader import Dataset
-from recscale.errors import ConfigError
 from recscale.models.accounting import ModelCost
 from recscale.records import Parallel, StudySpec, TrialSpec
 from recscale.storage.location import Location, check_storage, location
 from recscale.study.claims import Claims
 from recscale.study.grid import Grid, ResolvedGrid, resolve_all
 from recscale.study.mirror import Mirror
-from recscale.study.plan import Plan, TeamShape, make_plan, measure_machine
+from recscale.study.plan import Plan, TeamShape, check_not_empty, make_plan, measure_machine
 from recscale.study.plan_text import plan_text
 from recscale.study.privacy import write_privacy
 from recscale.study.provenance import gather_provenance
@@ -158,8 +157,7 @@ def plan_trials(
     team = TeamShape(share.workers, share.parallel)
     at_once = slots(share, info)
     plan = make_plan(resolved.trials, resolved.refused, dataset.manifest, store, machine, at_once, known, team)
-    if not plan.trials:
-        raise ConfigError("; ".join(refusal.reason for refusal in plan.refused))
+    check_not_empty(plan)
     return plan, share
 
 
@@ -186,8 +184,7 @@ def size_trials(
         store = TrialStore(location(options.storage))
         plan = make_plan(resolved.trials, resolved.refused, dataset.manifest, store, anything, 1, known)
         sized = by_need(plan, dataset.manifest, store, info, gpu, cpus)
-        if not sized.plan.trials:
-            raise ConfigError("; ".join(refusal.reason for refusal in sized.plan.refused))
+        check_not_empty(sized.plan)
         if todo:
             check_shares([own.first for own in sized.shares.values()], info)
     return sized.by_one_worker() if options.executor is Executor.POOL else sized

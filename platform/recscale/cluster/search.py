@@ -12,7 +12,7 @@ from recscale.storage.location import check_storage, location
 from recscale.study.claims import Claims
 from recscale.study.grid import Grid, ResolvedGrid, resolve
 from recscale.study.ledger import Ledger, tuned_settings, write_samples
-from recscale.study.plan import Plan
+from recscale.study.plan import Plan, check_not_empty
 from recscale.study.progress import Progress
 from recscale.study.search import SearchCell, SearchOptions, check_search
 from recscale.study.search_text import search_text, winners_text
@@ -54,17 +54,12 @@ def search(name: str, dataset: Dataset, grid: Grid, options: SearchOptions, how:
         apart = replace(how, storage=str(folder))
         sized = size_trials(ResolvedGrid(specs, resolved.refused), dataset, apart, info, len(specs)).without_teams()
         plan = sized.plan
-        if not plan.trials:
-            raise ConfigError("; ".join(refusal.reason for refusal in plan.refused))
+        check_not_empty(plan)
         ledgers = [Ledger(folder, SearchCell(trial.spec, options)) for trial in plan.trials]
         shares = [sized.shares[trial.spec.trial_id].first for trial in plan.trials]
-        at_once = [slots(share, info) for share in shares]
-        print(search_text(ledgers, plan, [str(share) for share in shares], at_once), flush=True)
+        runs = [SampleRuns(str(dataset.ref().path), share, slots(share, info), how.max_retries) for share in shares]
+        print(search_text(ledgers, plan, [str(share) for share in shares], [each.slots for each in runs]), flush=True)
         if not how.plan:
-            runs = [
-                SampleRuns(str(dataset.ref().path), *each, how.max_retries)
-                for each in zip(shares, at_once, strict=True)
-            ]
             with Claims(storage) as claims:
                 _search_all(ledgers, runs, plan, claims)
     found = Found(tuned_settings(ledgers), sum(len(ledger.missing()) for ledger in ledgers))

@@ -55,17 +55,15 @@ class SizedPlan:
 
     def without_teams(self) -> "SizedPlan":
         """For what trains every trial by one worker: those that need several are refused by name."""
-        teams = [trial for trial in self.plan.trials if self.shares[trial.spec.trial_id].first.workers > 1]
-        refused = [
-            Refusal(
-                point := point_of(trial.spec),
-                f"{point}: needs {self.shares[trial.spec.trial_id].first}, but is trained by one worker here; lower "
-                "the scale or use larger GPUs",
-            )
-            for trial in teams
-        ]
-        kept = tuple(trial for trial in self.plan.trials if trial not in teams)
-        plan = replace(self.plan, trials=kept, refused=(*self.plan.refused, *refused))
+        kept, refused = [], []
+        for trial in self.plan.trials:
+            share, point = self.shares[trial.spec.trial_id].first, point_of(trial.spec)
+            if share.workers == 1:
+                kept.append(trial)
+                continue
+            why = f"{point}: needs {share}, but is trained by one worker here; lower the scale or use larger GPUs"
+            refused.append(Refusal(point, why))
+        plan = replace(self.plan, trials=tuple(kept), refused=(*self.plan.refused, *refused))
         return SizedPlan(plan, {trial.spec.trial_id: self.shares[trial.spec.trial_id] for trial in kept})
 
 

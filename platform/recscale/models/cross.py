@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 def crossed(x0_MBI: Tensor, layers: nn.ModuleList) -> Tensor:
     """x_L of x_0 [M, B, I], by SetLinear layers."""
-    if x0_MBI.is_cpu and x0_MBI.dtype is torch.float32:
+    if compiles(x0_MBI):
         parameters = [layer.get_parameter(name) for layer in layers for name in ("weight", "bias")]
         half = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
         y_MBI: Tensor = _Crossed.apply(x0_MBI.contiguous(), half, *parameters)  # type: ignore[no-untyped-call]
@@ -21,6 +21,11 @@ def crossed(x0_MBI: Tensor, layers: nn.ModuleList) -> Tensor:
     for layer in layers:
         x_MBI = torch.addcmul(x_MBI, x0_MBI, layer(x_MBI))
     return x_MBI
+
+
+def compiles(x0_MBI: Tensor) -> bool:
+    """Whether the compiled operation takes x_0; only in training, for it keeps what the backward pass needs."""
+    return x0_MBI.is_cpu and x0_MBI.dtype is torch.float32 and torch.is_grad_enabled()
 
 
 class _Crossed(torch.autograd.Function):
@@ -50,7 +55,8 @@ class _Crossed(torch.autograd.Function):
 
         x0_MBI, *kept = ctx.saved_tensors
         parameters, saved = kept[: len(kept) // 2], kept[len(kept) // 2 :]
-        grad_MBI, grad_x0_MBI, grads = grad_MBI.contiguous().clone(), torch.empty_like(x0_MBI), []
+        grad_MBI = grad_MBI.clone(memory_format=torch.contiguous_format)
+        grad_x0_MBI, grads = torch.empty_like(x0_MBI), []
         layers = list(zip(parameters[::2], parameters[1::2], saved[::2], saved[1::2], strict=True))
         for number, (weight_MII, bias_M1I, rounded_MBI, product_MBI) in enumerate(reversed(layers)):
             layer = cross.Layer(*map(_array, (grad_MBI, x0_MBI, product_MBI, bias_M1I.squeeze(1))))

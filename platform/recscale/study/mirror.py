@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -14,13 +13,11 @@ from recscale.storage.location import Location, location
 from recscale.study.files import write_json
 from recscale.study.store import TrialStatus, TrialStore
 from recscale.study.study import Study
-from recscale.study.tracking_place import database, tracking_uri
+from recscale.study.tracking_place import own_database, tracking_uri
 
 if TYPE_CHECKING:
     from recscale.study.tracking import Tracker
 
-PAUSE_SECONDS = 60.0
-"""How long a server that did not answer is left alone: each call to it would hold up the study by its retries."""
 RECEIPT_FILE = "mirrored.json"
 OF_THE_COMMAND = ("provenance.json", "report.html", "study.json", RECEIPT_FILE)
 """Files that say when and by which command they were written: they differ where nothing else does."""
@@ -41,7 +38,9 @@ class Receipt:
 
 
 class Mirror:
-    """A tracker that never stops a study: after a failure it keeps a note, waits, and leaves the rest to sync.
+    """A tracker that never stops a study: after a failure it keeps a note and leaves the rest to sync.
+
+    Each further call to a server that is away would hold up the study by its retries.
 
     `resting`: every trial is finished. Then MLflow, which takes two seconds to import and open, is left alone where its
     receipt says that it has them, and unless the study's tables turn out to be others than it has.
@@ -51,7 +50,6 @@ class Mirror:
         self.problem: str | None = None
         self._storage, self._study = storage, study
         self._tracker: Tracker | None = None
-        self._quiet_until = 0.0
         self._receipt = self._valid_receipt() if resting else None
         if self._receipt is None:
             self._connect()
@@ -88,9 +86,10 @@ class Mirror:
                 return
             self._receipt = None
             self._connect()
-        self._do(lambda tracker: tracker.end_study(logged, failed))
-        if self.problem is None:
-            receipt = Receipt(tracking_uri(self._storage), self.address, self._finished(), content)
+        marks: list[str] = []
+        self._do(lambda tracker: marks.append(tracker.end_study(logged, failed)))
+        if marks and self.problem is None:
+            receipt = Receipt(tracking_uri(self._storage), self.address, marks[0], content)
             write_json(self._storage / self._study.name / RECEIPT_FILE, asdict(receipt))
 
     def _connect(self) -> None:
@@ -100,7 +99,7 @@ class Mirror:
             self._tracker = Tracker(self._storage, self._study)
 
     def _do(self, action: Callable[["Tracker"], object]) -> None:
-        if self._tracker is not None and time.monotonic() >= self._quiet_until:
+        if self._tracker is not None:
             with self._noting():
                 action(self._tracker)
 
@@ -112,7 +111,6 @@ class Mirror:
             yield
         except AWAY as error:
             self.problem = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-            self._quiet_until = time.monotonic() + PAUSE_SECONDS
             self._tracker = None
 
     def _valid_receipt(self) -> Receipt | None:
@@ -122,12 +120,11 @@ class Mirror:
             receipt = from_json(Receipt, path.read_bytes(), str(path))
         except (OSError, DataError):
             return None
-        uri, file = tracking_uri(self._storage), database(self._storage)
-        here = (receipt.uri, receipt.trials) == (uri, self._finished())
-        return receipt if here and (uri != f"sqlite:///{file}" or file.exists()) else None
-
-    def _finished(self) -> str:
-        return TrialStore(self._storage).finished_mark(spec.trial_id for spec in self._study.trials)
+        database = own_database(self._storage)
+        if receipt.uri != tracking_uri(self._storage) or (database is not None and not database.exists()):
+            return None
+        finished = TrialStore(self._storage).finished_mark(spec.trial_id for spec in self._study.trials)
+        return receipt if receipt.trials == finished else None
 
 
 def _content(outputs: Sequence[Location]) -> str:

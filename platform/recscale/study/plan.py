@@ -85,6 +85,12 @@ class Plan:
         return max(sum(work) / self.slots, max(work, default=0.0))
 
 
+def check_not_empty(plan: Plan) -> None:
+    """ConfigError with the reasons, where every trial was refused."""
+    if not plan.trials:
+        raise ConfigError("; ".join(refusal.reason for refusal in plan.refused))
+
+
 def make_plan(
     trials: Sequence[TrialSpec],
     refused: Sequence[Refusal],

@@ -22,7 +22,7 @@ from mlflow.tracking import MlflowClient
 from recscale.records import CollapseSummary, Evaluation, Metrics, StudySpec, TrialResult, TrialSpec, to_plain
 from recscale.storage.location import Location, local_copy
 from recscale.study.store import TrialStatus, TrialStore
-from recscale.study.tracking_place import database, tracking_uri
+from recscale.study.tracking_place import own_database, tracking_uri
 
 for noisy in ("alembic", "mlflow.store.db.utils"):  # the tables of a new SQLite file are no news to a user
     logging.getLogger(noisy).setLevel(logging.WARNING)
@@ -49,7 +49,7 @@ class Tracker:
     def __init__(self, storage: Location, study: StudySpec) -> None:
         uri = self._uri = tracking_uri(storage)
         self._client = MlflowClient(uri)
-        self._experiment = _experiment_id(self._client, uri, storage)
+        self._experiment = _experiment_id(self._client, storage)
         self._store = TrialStore(storage)
         place = str(storage / study.name).replace("'", "_")
         self._parent = self._find_parent(study, place)
@@ -102,12 +102,14 @@ class Tracker:
                 self._log_file(run_id, path)
         self._client.set_terminated(run_id, FINISHED)
 
-    def end_study(self, outputs: Sequence[Location], failed: int) -> None:
-        """Logs the study's files to the parent run and closes it."""
+    def end_study(self, outputs: Sequence[Location], failed: int) -> str:
+        """Logs the study's files to the parent run and closes it; what names the finished trials, which it has."""
         for path in outputs:
             self._log_file(self._parent, path)
-        self._client.set_tag(self._parent, MIRRORED_TAG, self._mark())
+        mark = self._mark()
+        self._client.set_tag(self._parent, MIRRORED_TAG, mark)
         self._client.set_terminated(self._parent, "FAILED" if failed else FINISHED)
+        return mark
 
     def _log_file(self, run_id: str, place: Location) -> None:
         with local_copy(place) as path:
@@ -153,17 +155,16 @@ class Tracker:
                 return found
 
 
-def _experiment_id(client: MlflowClient, uri: str, storage: Location) -> str:
+def _experiment_id(client: MlflowClient, storage: Location) -> str:
     """The project's experiment, made once; a SQLite file is put into write-ahead mode so that readers never block."""
-    file = database(storage)
-    own = uri == f"sqlite:///{file}"
+    own = own_database(storage)
     found = client.get_experiment_by_name(EXPERIMENT)
     if found is not None:
         return str(found.experiment_id)
     if own:
-        with sqlite3.connect(file) as connection:
+        with sqlite3.connect(own) as connection:
             connection.execute("pragma journal_mode=wal")
-    location = (file.parent / "mlflow-artifacts").as_uri() if own else None
+    location = (own.parent / "mlflow-artifacts").as_uri() if own else None
     return str(client.create_experiment(EXPERIMENT, artifact_location=location))
 
 

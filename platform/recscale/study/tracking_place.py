@@ -9,7 +9,7 @@ from recscale.storage.remote import RemotePath
 
 def tracking_uri(storage: Location) -> str:
     """MLFLOW_TRACKING_URI where it is set, else a SQLite file in the storage, or in this folder for a remote one."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{database(storage)}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or _sqlite_uri(storage)
 
 
 def tracking_note(storage: Location) -> str:
@@ -19,6 +19,14 @@ def tracking_note(storage: Location) -> str:
     return f"MLflow: {tracking_uri(storage)}, as no database can be at a URI; MLFLOW_TRACKING_URI names a server"
 
 
-def database(storage: Location) -> Path:
-    """The SQLite file of a storage that names no server."""
+def own_database(storage: Location) -> Path | None:
+    """The SQLite file of the storage, where its studies are logged there; None where they are logged elsewhere."""
+    return _database(storage) if tracking_uri(storage) == _sqlite_uri(storage) else None
+
+
+def _database(storage: Location) -> Path:
     return (Path.cwd() if isinstance(storage, RemotePath) else Path(str(storage))) / "mlflow.db"
+
+
+def _sqlite_uri(storage: Location) -> str:
+    return f"sqlite:///{_database(storage)}"
