@@ -20,6 +20,7 @@ ALLOWED = {
     "kernels": set(),
 }
 ALLOWED["models"] |= {"kernels"}
+ALLOWED["data"] |= {"kernels"}
 ALLOWED["training"] = {*ALLOWED, "training"} - {"entry", "curves"}
 ALLOWED["study"] = {*ALLOWED} - {"entry"}
 ALLOWED["serve"] = {*ALLOWED} - {"entry"}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from recscale.data import counting, staging, vocabulary
+from recscale.data import counting, lines, vocabulary
 from recscale.data import prepare as prepare_module
 from recscale.data.options import PrepareOptions
 from recscale.data.prepare import prepare
@@ -230,7 +230,7 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch, step):
 @pytest.mark.parametrize(("module", "name"), [(counting, "train_rows"), (vocabulary, "chunk_counts")])
 def test_an_interruption_while_values_are_counted_stays_one(tmp_path, monkeypatch, module, name):
     (tmp_path / "train.txt").write_bytes(content(count=5000))
-    monkeypatch.setattr(staging, "CHUNK_ROWS_MAX", 100)
+    monkeypatch.setattr(lines, "BLOCK_BYTES", 20_000)
     original = getattr(module, name)
 
     def interrupted(chunk, *rest):

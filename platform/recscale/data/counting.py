@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow as pa
 
 from recscale.data.ahead import mapped_ahead, threads
+from recscale.data.chunks import Chunk
 from recscale.data.options import VocabularyFrom
 from recscale.data.placement import Placement, kept_rows, train_rows
 from recscale.data.progress import Progress
-from recscale.data.staging import Chunk, Staged
+from recscale.data.staging import Staged
 
 SCHEMA = pa.schema([("train", pa.int32()), ("whole", pa.int32())])
 

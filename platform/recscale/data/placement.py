@@ -10,10 +10,11 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from recscale.data.chunks import Chunk
 from recscale.data.manifest import SPLIT_NAMES
 from recscale.data.permutation import RowPermutation
 from recscale.data.refusals import reading
-from recscale.data.staging import Chunk, Staged
+from recscale.data.staging import Staged
 from recscale.errors import DataError
 
 DROPPED = -1

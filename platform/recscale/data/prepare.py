@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recscale.data.ahead import mapped_ahead, threads
+from recscale.data.chunks import Chunk
 from recscale.data.counting import count_chunks
 from recscale.data.manifest import SPLIT_NAMES, Manifest, SourceInfo
 from recscale.data.options import Duplicates, PrepareOptions, as_text
@@ -23,7 +24,7 @@ from recscale.data.progress import Progress
 from recscale.data.refusals import reading
 from recscale.data.shuffle import OrderedRows, Shuffler, id_type
 from recscale.data.sources.scan import Scan, Source
-from recscale.data.staging import Chunk, Staged, stage
+from recscale.data.staging import Staged, stage
 from recscale.data.vocabulary import Vocabulary, VocabularyBuilder
 from recscale.data.writer import SPILL_NAME, DatasetWriter
 from recscale.errors import DataError

@@ -39,6 +39,7 @@ class Shuffler:
         self.num_fields = len(vocabulary_sizes)
         self.row_type = _row_type(vocabulary_sizes)
         self.bucket_rows = max(1, min(BUCKET_ROWS_MAX, BUCKET_CELLS // (self.num_fields + 2)))
+        self._bucket_type = id_type(rows // self.bucket_rows + 1)
         self._held: dict[int, list[np.ndarray]] = {}
         self._held_bytes = 0
         folder.mkdir()
@@ -52,7 +53,7 @@ class Shuffler:
             return {}
         bucket_B, rest_B = np.divmod(place_B, self.bucket_rows)
         packed = self._side_by_side([rest_B, label_B, *columns])
-        order = np.argsort(bucket_B, kind="stable")
+        order = np.argsort(bucket_B.astype(self._bucket_type), kind="stable")
         rows = np.take(packed, order)
         buckets, starts = np.unique(bucket_B[order], return_index=True)
         return dict(zip(buckets.tolist(), np.split(rows, starts[1:]), strict=True))

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from recscale.data.chunks import Chunk
 from recscale.data.counting import chunk_counts
 from recscale.data.encoding import TokenRule, as_is, hash_ids, log_squared, quantile_bins, quantile_edges
 from recscale.data.manifest import FieldInfo
@@ -20,7 +21,7 @@ from recscale.data.options import NumericEncoding, PrepareOptions, VocabularyFro
 from recscale.data.placement import Placement
 from recscale.data.refusals import reading
 from recscale.data.sources.scan import Column, ColumnKind
-from recscale.data.staging import Chunk, Staged
+from recscale.data.staging import Staged
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,8 @@ from recscale.data.manifest import (
 )
 from recscale.errors import DataError
 
-SHARD_ROWS = 1_000_000
+SHARD_ROWS = 250_000
+"""A shard is written while the next one fills, and few fields make it small: 39 of them 40 MB."""
 REJECTED_NAME = "rejected.parquet"
 SPILL_NAME = "spill"
 VOCABULARY_FOLDER = "vocabulary"

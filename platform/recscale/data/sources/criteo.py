@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -35,10 +36,8 @@ class CriteoSource:
             *((column, "VARCHAR") for column in CATEGORIES),
         )
         layout = Layout(delimiter="\t", types=types, header_lines=0)
-        parts = tuple(
-            delimited_part(checked_text_file(file), layout, f"rejects_{number}")
-            for number, file in enumerate(input_files(self.src))
-        )
+        lines = partial(delimited_part, layout=layout, rejects="rejects")
+        parts = tuple(replace(lines(checked_text_file(file)), lines=lines) for file in input_files(self.src))
         columns = (
             *(Column(column, ColumnKind.NUMERIC, name(column)) for column in INTEGERS),
             *(Column(column, ColumnKind.CATEGORICAL, name(column)) for column in CATEGORIES),

@@ -4,8 +4,9 @@ import gzip
 import zlib
 from collections import Counter
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import cast
 
 from recscale.errors import DataError
 
@@ -39,10 +40,10 @@ def checked_text_file(path: Path) -> Path:
     return path
 
 
-def open_text(path: Path) -> BinaryIO:
+def open_text(path: Path) -> BufferedReader:
     """The file's bytes, unpacked where it is .gz."""
     try:
-        return cast(BinaryIO, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
+        return cast(BufferedReader, gzip.open(path, "rb")) if path.suffix == ".gz" else path.open("rb")
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 

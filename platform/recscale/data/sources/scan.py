@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -46,6 +47,9 @@ class Part:
     """DuckDB table that holds the lines its CSV reader refused, once the relation is read."""
     header_lines: int = 0
     """Lines before the first row."""
+    lines: Callable[[Path], Part] | None = None
+    """Set where lines are tab-separated cells, the label and then the columns as they stand: how another file of such
+    lines is read."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +87,18 @@ class Source(Protocol):
     def scan(self, connection: duckdb.DuckDBPyConnection) -> Scan:
         """Checks the files and describes how to read them; DataError where they cannot be."""
         ...
+
+
+def query(scan: Scan, part: Part) -> str:
+    """SQL of a part's rows: label, split (NULL where it is not decided yet), the columns as f0, f1 and so on."""
+    split = scan.split or ("NULL" if part.split is None else str(split_number(part.split)))
+    selected = [f"{scan.label} AS label", f"CAST({split} AS UTINYINT) AS split"]
+    selected += [f"{column.sql} AS f{index}" for index, column in enumerate(scan.columns)]
+    if scan.problem is not None:
+        selected.append(f"{scan.problem} AS problem")
+    if scan.row is not None:
+        selected.append(f"{scan.row} AS row")
+    return f"SELECT {', '.join(selected)} FROM {part.relation}"
 
 
 def split_number(split: str) -> int:
