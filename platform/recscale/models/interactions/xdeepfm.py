@@ -1,39 +1,20 @@
 """xDeepFM: a compressed interaction network (CIN) beside a DNN (Lian et al. 2018).
 
-Legend: M embedding sets, B batch, N fields, K embedding dimension per set, C = B*K, J feature maps of a CIN
-layer and J' of the next, H hidden.
+Legend: M embedding sets, B batch, N fields, K embedding dimension per set, C = B*K columns, J feature maps, H hidden.
 """
 
-import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 
+from recscale.models.cin import CINLayer, FirstCINLayer, compiles
 from recscale.models.families import Family, Interaction
 from recscale.models.layers import MLPHead, SetProjection, flat_fields
 from recscale.records import ModelSpec
 
 CPU_COLUMNS = 2048
-"""Columns of C per pass on a CPU: J'*N rows of them stay in cache, measured 1.8 times faster than all at once."""
-
-
-class CINLayer(nn.Module):
-    """y_j' = sum_{j,n} w_{j'jn} (x_j * e_n) + b_j' (eq. 6 of the source), identity activation (its section 4.4)."""
-
-    def __init__(self, num_sets: int, maps: int, num_fields: int, next_maps: int) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(num_sets, next_maps, num_fields, maps))
-        self.bias = nn.Parameter(torch.empty(num_sets, next_maps, 1))
-        bound = 1 / math.sqrt(maps * num_fields)
-        nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.uniform_(self.bias, -bound, bound)
-
-    def forward(self, x_MJC: Tensor, emb_MNC: Tensor) -> Tensor:
-        """y_MJC; mixing the maps per field first keeps J'*N rows alive where the outer product would keep J*N."""
-        mixed_MQC = torch.bmm(self.weight.flatten(1, 2), x_MJC)
-        mixed_MJNC = mixed_MQC.view(*self.weight.shape[:3], -1)
-        y_MJC: Tensor = (mixed_MJNC * emb_MNC.unsqueeze(1)).sum(2) + self.bias
-        return y_MJC
+"""Columns of C per pass of torch's operations on a CPU: J*N rows of them stay in cache, 1.8 times faster than all."""
 
 
 class XDeepFMInteraction(Interaction):
@@ -42,10 +23,9 @@ class XDeepFMInteraction(Interaction):
     def __init__(self, spec: ModelSpec, num_fields: int) -> None:
         super().__init__()
         self.widths = (sum(spec.cin_sizes), spec.hidden_sizes[0])
-        maps = (num_fields, *spec.cin_sizes)
-        self.cin = nn.ModuleList(
-            CINLayer(spec.num_sets, maps[i], num_fields, maps[i + 1]) for i in range(len(spec.cin_sizes))
-        )
+        self.cin = nn.ModuleList([FirstCINLayer(spec.num_sets, num_fields, spec.cin_sizes[0])])
+        for maps, next_maps in pairwise(spec.cin_sizes):
+            self.cin.append(CINLayer(spec.num_sets, maps, num_fields, next_maps))
         inputs = num_fields * spec.embed_dim
         self.projection = SetProjection(spec.num_sets, inputs, spec.hidden_sizes[0], spec.dropout)
 
@@ -53,7 +33,8 @@ class XDeepFMInteraction(Interaction):
         """CIN features [M, B, sum of cin_sizes] and h_MBH."""
         rows, dim = emb_MBNK.shape[1], emb_MBNK.shape[3]
         emb_MNC = emb_MBNK.transpose(1, 2).flatten(2)
-        columns = CPU_COLUMNS if emb_MNC.is_cpu else emb_MNC.shape[2]
+        in_parts = emb_MNC.is_cpu and not compiles(emb_MNC)
+        columns = CPU_COLUMNS if in_parts else emb_MNC.shape[2]
         maps_MJC = torch.cat([self._maps(part_MNC) for part_MNC in torch.split(emb_MNC, columns, 2)], 2)
         pooled_MJB = maps_MJC.view(*maps_MJC.shape[:2], rows, dim).sum(3)
         return pooled_MJB.transpose(1, 2), self.projection(flat_fields(emb_MBNK))
