@@ -7,9 +7,11 @@ import math
 from collections.abc import Sequence
 from enum import StrEnum
 from itertools import accumulate, pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
 from recscale.errors import ConfigError
@@ -23,6 +25,35 @@ class GradientLayout(StrEnum):
 
     DENSE = "dense"
     SPARSE = "sparse"
+
+
+def looked_up(rows_BN: Tensor, weight_VC: Tensor, layout: GradientLayout) -> Tensor:
+    """Rows [B, N, C] of a table."""
+    if layout is GradientLayout.DENSE and weight_VC.is_cpu and weight_VC.dtype is torch.float32:
+        found_BNC: Tensor = _DenseLookup.apply(rows_BN, weight_VC)  # type: ignore[no-untyped-call]
+        return found_BNC
+    return functional.embedding(rows_BN, weight_VC, sparse=layout is GradientLayout.SPARSE)
+
+
+class _DenseLookup(torch.autograd.Function):
+    """A lookup whose dense gradient is summed by a compiled kernel, several times as fast as torch's on a CPU."""
+
+    @staticmethod
+    def forward(ctx: Any, rows_BN: Tensor, weight_VC: Tensor) -> Tensor:
+        ctx.save_for_backward(rows_BN)
+        ctx.shape = weight_VC.shape
+        return functional.embedding(rows_BN, weight_VC)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_BNC: Tensor) -> tuple[None, Tensor]:
+        from recscale.kernels import touched_rows  # only here: an accelerator needs no numba
+
+        (rows_BN,) = ctx.saved_tensors
+        grad_VC = grad_BNC.new_zeros(ctx.shape)
+        grad_LC = grad_BNC.reshape(-1, grad_VC.shape[1])
+        touched_rows.add_rows(rows_BN.reshape(-1).numpy(), grad_LC.numpy(), grad_VC.numpy())
+        return None, grad_VC
 
 
 class EmbeddingTables(nn.Module):
@@ -75,9 +106,8 @@ class EmbeddingTables(nn.Module):
 
     def forward(self, ids_BN: Tensor) -> Tensor:
         """Vectors emb_MBNK, contiguous, of ids that are local to their field."""
-        sparse = self.lookup_layout is GradientLayout.SPARSE
         rows_BN = ids_BN + self.offsets_N
-        emb_BNW = functional.embedding(rows_BN, self.weight, sparse=sparse)
+        emb_BNW = looked_up(rows_BN, self.weight, self.lookup_layout)
         emb_BNMK = emb_BNW.view(*rows_BN.shape, self.num_sets, self.embed_dim)
         return emb_BNMK.permute(2, 0, 1, 3).contiguous()
 
