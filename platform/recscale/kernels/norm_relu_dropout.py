@@ -1,12 +1,13 @@
 """Batch normalisation, ReLU and dropout in two passes over memory forward and two backward.
 
-Legend: M embedding sets, B batch rows, H features of a set. A block of columns stays in a core's cache between passes.
+Legend: M embedding sets, B batch rows, H features of a set. A block is a set or some columns of it.
 """
 # ruff: noqa: N815
 
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numba import njit
 
 from recscale.kernels.threads import spread
@@ -14,7 +15,9 @@ from recscale.kernels.threads import spread
 Array = np.ndarray
 
 COLUMNS = 128
-"""Most columns of a block: with 2,048 rows a megabyte. Blocks are alike, so that threads have alike to do."""
+"""Least columns of a block, where a set is cut for want of other work. Whole rows are read twice as fast as parts of
+them, and a thread that wakes up for half a set of 2,048 rows costs what it saves: a set is cut for two threads or more.
+"""
 
 
 def forward(
@@ -23,7 +26,8 @@ def forward(
     """y, mean [M, H] and biased variance [M, H]; a feature is dropped where 32 random bits are below `dropped`."""
     y_MBH, mean_MH, variance_MH = np.empty_like(x_MBH), np.empty_like(gamma_MH), np.empty_like(gamma_MH)
     arrays = (x_MBH, gamma_MH, beta_MH, y_MBH, mean_MH, variance_MH)
-    spread(lambda first, last: _forward(*arrays, eps, dropped, seed, first, last), _blocks(x_MBH))
+    blocks = _blocks(x_MBH)
+    spread(lambda first, last: _forward(*arrays, eps, dropped, seed, blocks, first, last), len(x_MBH) * blocks)
     return y_MBH, mean_MH, variance_MH
 
 
@@ -31,7 +35,7 @@ class Layer(NamedTuple):
     """What a layer's backward pass needs."""
 
     grad_MBH: Array
-    """Of y."""
+    """Of y; one set's where it is the same for all."""
     y_MBH: Array
     """Result of `forward`."""
     x_MBH: Array
@@ -47,14 +51,14 @@ class Layer(NamedTuple):
 def backward(layer: Layer, eps: float, dropped: int) -> tuple[Array, Array, Array]:
     """Gradients of x, gamma and beta; a result above 0 says that its feature was neither cut off nor dropped."""
     grads = (np.empty_like(layer.x_MBH), np.empty_like(layer.gamma_MH), np.empty_like(layer.gamma_MH))
-    spread(lambda first, last: _backward(*layer, *grads, eps, dropped, first, last), _blocks(layer.x_MBH))
+    blocks = _blocks(layer.x_MBH)
+    spread(lambda first, last: _backward(*layer, *grads, eps, dropped, blocks, first, last), len(layer.x_MBH) * blocks)
     return grads
 
 
 def _blocks(x_MBH: Array) -> int:
-    """Blocks of columns over all sets."""
-    sets, _, features = x_MBH.shape
-    return int(sets * -(-features // COLUMNS))
+    """Blocks of a set; results do not depend on them."""
+    return int(max(1, min(torch.get_num_threads() // 2, x_MBH.shape[2] // COLUMNS)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -68,13 +72,14 @@ def _forward(
     eps: float,
     dropped: int,
     seed: int,
+    blocks: int,
     first_block: int,
     last_block: int,
 ) -> None:
     _, rows, features = x_MBH.shape
     scale, limit = np.float32(2.0**32 / (2.0**32 - dropped)), np.uint32(dropped)
     for block in range(first_block, last_block):
-        m, start, stop = _columns(block, features)
+        m, start, stop = _columns(block, blocks, features)
         width = stop - start
         total, square = np.zeros(width), np.zeros(width)
         origin = x_MBH[m, 0, start:stop].copy()
@@ -116,18 +121,20 @@ def _backward(
     grad_beta_MH: Array,
     eps: float,
     dropped: int,
+    blocks: int,
     first_block: int,
     last_block: int,
 ) -> None:
     _, rows, features = x_MBH.shape
     scale = np.float32(2.0**32 / (2.0**32 - dropped))
     for block in range(first_block, last_block):
-        m, start, stop = _columns(block, features)
+        m, start, stop = _columns(block, blocks, features)
+        grad_BH = grad_MBH[m % len(grad_MBH)]
         width = stop - start
         total, product = np.zeros(width), np.zeros(width)
         mean = mean_MH[m, start:stop].copy()
         for b in range(rows):
-            x_H, y_H, grad_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop], grad_MBH[m, b, start:stop]
+            x_H, y_H, grad_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop], grad_BH[b, start:stop]
             for h in range(width):
                 passed = np.float32(0) if y_H[h] <= 0 else grad_H[h]
                 total[h] += np.float64(passed)
@@ -142,7 +149,7 @@ def _backward(
             slope[h] = factor[h] * inverse * inverse * product[h] / rows
             shift[h] = factor[h] * total[h] / rows
         for b in range(rows):
-            x_H, y_H, grad_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop], grad_MBH[m, b, start:stop]
+            x_H, y_H, grad_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop], grad_BH[b, start:stop]
             grad_x_H = grad_x_MBH[m, b, start:stop]
             for h in range(width):
                 passed = np.float32(0) if y_H[h] <= 0 else grad_H[h]
@@ -150,9 +157,8 @@ def _backward(
 
 
 @njit(cache=True, nogil=True, inline="always")
-def _columns(block: int, features: int) -> tuple[int, int, int]:
+def _columns(block: int, blocks: int, features: int) -> tuple[int, int, int]:
     """The set of a block, and its columns: from, to."""
-    blocks = -(-features // COLUMNS)
     part = block % blocks
     return block // blocks, part * features // blocks, (part + 1) * features // blocks
 

@@ -49,11 +49,14 @@ def joined_widths(widths: tuple[int, ...], spec: ModelSpec) -> tuple[int, ...]:
 
 
 def join(head: nn.Module, streams_MBH: Streams, combination: Combination, across: Across = alone) -> Tensor:
-    """logit_B from the streams of all sets; a single set is joined already, without a pass over it."""
+    """logit_B from the streams of all sets; a single set is joined already, without a pass over it.
+
+    Means are sums, divided: their gradient is one for all sets, where that of a mean is divided for each of them.
+    """
     if len(streams_MBH[0]) == 1:
         joined = tuple(stream_MBH.squeeze(0) for stream_MBH in streams_MBH)
     elif combination is Combination.MEAN_FEATURES:
-        joined = tuple(stream_MBH.mean(0) for stream_MBH in streams_MBH)
+        joined = tuple(stream_MBH.sum(0) / len(stream_MBH) for stream_MBH in streams_MBH)
     elif combination is Combination.CONCATENATION:
         joined = tuple(stream_MBH.transpose(0, 1).flatten(1) for stream_MBH in streams_MBH)
     else:
