@@ -65,6 +65,15 @@ def rowwise_adagrad(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def add_rows(row_L: Array, grad_LC: Array, grad_VC: Array) -> None:
+    """Adds the gradient of each lookup to that of its row, in the order of the lookups."""
+    for place in range(len(row_L)):
+        row = row_L[place]
+        for c in range(grad_LC.shape[1]):
+            grad_VC[row, c] += grad_LC[place, c]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def first_lookups(row_L: Array, offsets_N: Array, slot_V: Array) -> tuple[Array, Array, Array]:
     """Distinct rows, field by field, where the batch looks up each first, and how many there are of each field.
 

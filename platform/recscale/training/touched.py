@@ -11,8 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recscale.models.tables import compiles
-from recscale.training.table_optimizers import sorted_lookups
+from recscale.training.table_optimizers import compiles, sorted_lookups
 
 
 class TouchedRows(NamedTuple):
