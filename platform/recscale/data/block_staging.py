@@ -1,7 +1,7 @@
 """Tab-separated text to chunks, block by block: encoded as it is read, or by DuckDB where not every line is plain."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -9,25 +9,11 @@ import numpy as np
 import pyarrow as pa
 
 from recscale.data.ahead import mapped_ahead, threads
-from recscale.data.chunks import Written, write_chunk, write_table
+from recscale.data.chunks import Read, write_chunk, write_table
 from recscale.data.lines import NEWLINE, Blocks, LineEncoder
 from recscale.data.refusals import reading
-from recscale.data.rejects import Reject, csv_rejects
+from recscale.data.rejects import csv_rejects
 from recscale.data.sources.scan import Part, Scan, query
-
-
-@dataclass(frozen=True)
-class BlockRead:
-    """What came of a block of lines."""
-
-    written: Written
-    """Its usable rows."""
-    lines: int
-    """All lines of it."""
-    rejects: list[Reject]
-    """The first of those that cannot be used."""
-    refused: int
-    """All that cannot be used."""
 
 
 class BlockStager:
@@ -40,29 +26,30 @@ class BlockStager:
         self._blocks = Blocks()
         self._free = [LineEncoder([column.kind for column in scan.columns]) for _ in range(threads())]
 
-    def stage(self, paths: Iterator[Path]) -> Iterator[BlockRead]:
+    def stage(self, paths: Iterator[Path]) -> Iterator[Read]:
         """One chunk at each of the paths, in the order of the part."""
-        lines = 0
+        before = 0
         given = zip(paths, self._blocks.of(self._part.file), strict=False)
-        for read in mapped_ahead(self._stage_block, given, threads()):
-            placed = [replace(reject, file=str(self._part.file), row=reject.row + lines) for reject in read.rejects]
-            lines += read.lines
+        for read, lines in mapped_ahead(self._stage_block, given, threads()):
+            placed = [replace(reject, file=str(self._part.file), row=reject.row + before) for reject in read.rejects]
+            before += lines
             yield replace(read, rejects=placed)
 
-    def _stage_block(self, given: tuple[Path, np.ndarray]) -> BlockRead:
+    def _stage_block(self, given: tuple[Path, np.ndarray]) -> tuple[Read, int]:
+        """What came of a block, its rejects by their number in it, and how many lines it has."""
         path, text_T = given
         encoder = self._free.pop()
         try:
             encoded = encoder.encode(text_T)
             if encoded is None:
-                return self._by_duckdb(path, text_T)
+                return self._by_duckdb(path, text_T), int(np.count_nonzero(text_T == NEWLINE))
             label, columns = encoded
-            return BlockRead(write_chunk(path, label, pa.nulls(len(label), pa.uint8()), columns), len(label), [], 0)
+            return Read(write_chunk(path, label, pa.nulls(len(label), pa.uint8()), columns)), len(label)
         finally:
             self._free.append(encoder)
             self._blocks.give_back(text_T)
 
-    def _by_duckdb(self, path: Path, text_T: np.ndarray) -> BlockRead:
+    def _by_duckdb(self, path: Path, text_T: np.ndarray) -> Read:
         """From a file that holds no more than the block."""
         assert self._part.lines is not None
         file = path.with_suffix(".txt")
@@ -73,4 +60,4 @@ class BlockStager:
             written = write_table(path, len(self._scan.columns), rows)
             rejects, refused = csv_rejects(connection, piece)
         file.unlink()
-        return BlockRead(written, int(np.count_nonzero(text_T == NEWLINE)), rejects, refused)
+        return Read(written, rejects, refused)

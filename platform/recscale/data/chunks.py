@@ -3,7 +3,7 @@
 Legend: B rows of a chunk.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recscale.data.encoding import MISSING
+from recscale.data.rejects import Reject
 
 CODE_TYPES = (np.uint8, np.uint16, np.int32)
 
@@ -41,6 +42,18 @@ class Written:
     """As of Chunk."""
     positives: int
     """Rows labelled 1."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """What came of a piece of the source."""
+
+    written: Written | None
+    """A chunk of its usable rows."""
+    rejects: list[Reject] = field(default_factory=list)
+    """The first of its rows that cannot be used."""
+    refused: int = 0
+    """All that cannot be used."""
 
 
 def code_type(values: int) -> np.dtype:

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from recscale.data.ahead import mapped_ahead, threads
 from recscale.data.block_staging import BlockStager
-from recscale.data.chunks import Chunk, Written, write_table
+from recscale.data.chunks import Chunk, Read, write_table
 from recscale.data.progress import Progress
 from recscale.data.refusals import reading
 from recscale.data.rejects import SAMPLE_ROWS, Reject, Rejects, csv_rejects, merged
@@ -45,13 +45,13 @@ class Staged:
         """Usable rows and rejected ones."""
         return self.rows + self.rejects.count
 
-    def add(self, written: Written, progress: Progress) -> None:
-        """Takes in the next chunk; one without rows is none."""
-        if written.rows:
-            self.chunks.append(Chunk(written.path, self.rows, written.rows))
-            self.rows += written.rows
-            self.positives += written.positives
-            progress.advance(written.rows)
+    def add(self, read: Read) -> None:
+        """Takes in what comes next; a chunk without rows is none."""
+        if read.written is not None and read.written.rows:
+            self.chunks.append(Chunk(read.written.path, self.rows, read.written.rows))
+            self.rows += read.written.rows
+            self.positives += read.written.positives
+        self.rejects.add(read.rejects, read.refused)
 
 
 def stage(connection: duckdb.DuckDBPyConnection, scan: Scan, folder: Path) -> Staged:
@@ -63,49 +63,29 @@ def stage(connection: duckdb.DuckDBPyConnection, scan: Scan, folder: Path) -> St
         for part in scan.parts:
             before = staged.rows_read
             with reading(str(part.file)):
-                if part.lines is None:
-                    _stage_part(connection, scan, part, paths, staged, progress)
-                else:
-                    _stage_lines(connection, scan, part, paths, staged, progress)
+                for read in _read(connection, scan, part, paths):
+                    staged.add(read)
+                    progress.advance(read.written.rows if read.written is not None else 0)
             if staged.rows_read == before:
                 raise DataError(f"{part.file} has no rows; expected at least one")
     return staged
 
 
-def _stage_part(
-    connection: duckdb.DuckDBPyConnection,
-    scan: Scan,
-    part: Part,
-    paths: Iterator[Path],
-    staged: Staged,
-    progress: Progress,
-) -> None:
-    """Chunks are encoded and written by threads while DuckDB reads on."""
+def _read(connection: duckdb.DuckDBPyConnection, scan: Scan, part: Part, paths: Iterator[Path]) -> Iterator[Read]:
+    """A part in order; chunks are encoded and written by threads while it is read on."""
+    if part.lines is not None:
+        yield from BlockStager(connection, scan, part).stage(paths)
+        return
     problems = _Problems(str(part.file), part.header_lines)
     chunk_rows = max(1, min(CHUNK_ROWS_MAX, CHUNK_CELLS // (len(scan.columns) + 2)))
     usable = map(problems.taken_from, connection.sql(query(scan, part)).to_arrow_reader(chunk_rows))
-    tables = zip(paths, _gathered(usable, chunk_rows), strict=False)
 
-    def written(given: tuple[Path, pa.Table]) -> Written:
-        return write_table(given[0], len(scan.columns), given[1])
+    def written(given: tuple[Path, pa.Table]) -> Read:
+        return Read(write_table(given[0], len(scan.columns), given[1]))
 
-    for chunk in mapped_ahead(written, tables, threads()):
-        staged.add(chunk, progress)
+    yield from mapped_ahead(written, zip(paths, _gathered(usable, chunk_rows), strict=False), threads())
     lines, refused = csv_rejects(connection, part)
-    staged.rejects.add(merged(lines, problems.first), refused + problems.count)
-
-
-def _stage_lines(
-    connection: duckdb.DuckDBPyConnection,
-    scan: Scan,
-    part: Part,
-    paths: Iterator[Path],
-    staged: Staged,
-    progress: Progress,
-) -> None:
-    for block in BlockStager(connection, scan, part).stage(paths):
-        staged.add(block.written, progress)
-        staged.rejects.add(block.rejects, block.refused)
+    yield Read(None, merged(lines, problems.first), refused + problems.count)
 
 
 class _Problems:

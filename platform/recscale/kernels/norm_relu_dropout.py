@@ -16,7 +16,7 @@ Array = np.ndarray
 
 COLUMNS = 128
 """Least columns of a block, where a set is cut for want of other work. Whole rows are read twice as fast as parts of
-them, and a thread that wakes up for half a set of 2,048 rows costs what it saves: a set is cut for two threads or more.
+them, and a thread that wakes up for half a set of 2,048 rows costs what it saves: there are two threads to a block.
 """
 
 
@@ -58,7 +58,8 @@ def backward(layer: Layer, eps: float, dropped: int) -> tuple[Array, Array, Arra
 
 def _blocks(x_MBH: Array) -> int:
     """Blocks of a set; results do not depend on them."""
-    return int(max(1, min(torch.get_num_threads() // 2, x_MBH.shape[2] // COLUMNS)))
+    sets, _, features = x_MBH.shape
+    return int(max(1, min(torch.get_num_threads() // (2 * sets), features // COLUMNS)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -27,9 +27,14 @@ class GradientLayout(StrEnum):
     SPARSE = "sparse"
 
 
+def compiles(table_VC: Tensor) -> bool:
+    """Whether the compiled kernels take this table."""
+    return table_VC.is_cpu and table_VC.dtype is torch.float32
+
+
 def looked_up(rows_BN: Tensor, weight_VC: Tensor, layout: GradientLayout) -> Tensor:
     """Rows [B, N, C] of a table."""
-    if layout is GradientLayout.DENSE and weight_VC.is_cpu and weight_VC.dtype is torch.float32:
+    if layout is GradientLayout.DENSE and compiles(weight_VC):
         found_BNC: Tensor = _DenseLookup.apply(rows_BN, weight_VC)  # type: ignore[no-untyped-call]
         return found_BNC
     return functional.embedding(rows_BN, weight_VC, sparse=layout is GradientLayout.SPARSE)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from recscale.errors import DataError
+from recscale.models.tables import compiles
 from recscale.records import Decay, TableOptimizer, TrainSpec
 
 
@@ -138,11 +139,6 @@ class RowwiseAdagrad(RowOptimizer):
 def _decaying(learning_rate: float, weight_decay: float, decay: Decay) -> dict[str, Any]:
     """What every group of ours holds; decay as plain text, which a checkpoint may hold."""
     return {"lr": learning_rate, "weight_decay": weight_decay, "decay": decay.value}
-
-
-def compiles(table_VC: torch.Tensor) -> bool:
-    """Whether the compiled kernels take this table."""
-    return table_VC.is_cpu and table_VC.dtype is torch.float32
 
 
 def _arrays(table_VC: nn.Parameter) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recscale.training.table_optimizers import compiles, sorted_lookups
+from recscale.models.tables import compiles
+from recscale.training.table_optimizers import sorted_lookups
 
 
 class TouchedRows(NamedTuple):
