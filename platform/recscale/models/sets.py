@@ -1,6 +1,7 @@
 """What embedding sets have in common and how they become one: the paper's way, and the ablations of it.
 
-Legend: M embedding sets, B batch, N fields, K columns that a set has per id, H features of a stream.
+Legend: M embedding sets (of one model, or of several that are stacked), B batch, N fields, K columns that a set has per
+id, H features of a stream.
 """
 
 from collections.abc import Callable
@@ -29,17 +30,18 @@ def interaction_spec(spec: ModelSpec) -> ModelSpec:
 
 
 def interact(interaction: Interaction, emb_MBNK: Tensor, spec: ModelSpec) -> Streams:
-    """Streams [M, B, H] of the vectors that the tables give, which are one set where the tables are shared.
+    """Streams [M, B, H] of the vectors that the tables give, which are one set per model where the tables are shared.
 
-    One interaction for all sets sees their rows as one batch, so that its normalisation is over all of them.
+    One interaction for all sets of a model sees their rows as one batch, so that its normalisation is over all of them.
     """
     if spec.sharing is Sharing.SHARED_TABLES:
-        emb_MBNK = emb_MBNK.expand(spec.num_sets, *emb_MBNK.shape[1:])
+        emb_MBNK = emb_MBNK.unsqueeze(1).expand(-1, spec.num_sets, -1, -1, -1).flatten(0, 1)
     if spec.sharing is not Sharing.SHARED_INTERACTION:
         streams: Streams = interaction(emb_MBNK)
         return streams
-    together = interaction(emb_MBNK.flatten(0, 1).unsqueeze(0))
-    return tuple(stream.view(spec.num_sets, -1, stream.shape[2]) for stream in together)
+    rows = spec.num_sets * emb_MBNK.shape[1]
+    together = interaction(emb_MBNK.reshape(-1, rows, *emb_MBNK.shape[2:]))
+    return tuple(stream.view(len(emb_MBNK), -1, stream.shape[2]) for stream in together)
 
 
 def joined_widths(widths: tuple[int, ...], spec: ModelSpec) -> tuple[int, ...]:

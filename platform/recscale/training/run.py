@@ -4,8 +4,9 @@ Legend: B batch rows, N fields.
 """
 
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from recscale.collapse.measurement import SPECTRA_SCHEMA, CollapseMeasurement, spectra_table
 from recscale.collapse.subembeddings import sub_embeddings_table
 from recscale.collapse.tables import measure_tables
-from recscale.data.reader import Batch, Dataset
+from recscale.data.reader import Batch, Dataset, Split
 from recscale.errors import DataError
 from recscale.models.accounting import account
 from recscale.records import (
@@ -62,14 +63,41 @@ class TrainedTrial:
     """Abundance of the sub-embeddings of the best weights; None where the family has no blocks between fields."""
 
 
+@dataclass(frozen=True)
+class RunData:
+    """What a run reads of its dataset; runs that differ in their seed may share it."""
+
+    splits: dict[str, Split]
+    """train, as far as it is trained on; valid; test; members, of which train predictions are kept; on the device."""
+    counts: list[np.ndarray]
+    """Per field, how often each id occurs."""
+
+    @classmethod
+    def load(cls, dataset: Dataset, rows: int, device: torch.device) -> Self:
+        """With the first `rows` rows to train on; DataError where the shards hold what no model could take."""
+        dataset.check_rows()
+        splits = {name: dataset.split(name) for name in ("train", "valid", "test")}
+        splits["train"] = splits["train"].first(rows)
+        splits["members"] = member_sample(splits["train"], splits["test"])
+        return cls({name: split.resident(device) for name, split in splits.items()}, dataset.counts())
+
+
 class TrainingRun:
     """The state of one trial between its first step and its last."""
 
-    def __init__(self, spec: TrialSpec, dataset: Dataset, device: torch.device, strategy: Strategy = ONE) -> None:
+    def __init__(
+        self,
+        spec: TrialSpec,
+        dataset: Dataset,
+        device: torch.device,
+        strategy: Strategy = ONE,
+        data: RunData | None = None,
+    ) -> None:
+        """With `data`, that instead of data of its own."""
         check_trial(spec, dataset, device)
-        table_rows = sum(dataset.manifest.vocabulary_sizes)
-        strategy.check(spec, train_rows(dataset, spec.train), table_rows)
-        dataset.check_rows()
+        table_rows, rows = sum(dataset.manifest.vocabulary_sizes), train_rows(dataset, spec.train)
+        strategy.check(spec, rows, table_rows)
+        data = data or RunData.load(dataset, rows, device)
         torch.manual_seed(spec.seed)
         torch.set_float32_matmul_precision("high" if spec.train.precision is Precision.TF32 else "highest")
         self.spec, self.dataset, self.device, self.strategy = spec, dataset, device, strategy
@@ -79,11 +107,7 @@ class TrainingRun:
             table_optimizer(self.model.tables.weight, spec.train, self.model.tables.num_sets),
             dense_adam([*self.model.dense_parameters(), *self.penalty.parameters()], spec.train),
         )
-        splits = {name: dataset.split(name) for name in ("train", "valid", "test")}
-        splits["train"] = splits["train"].first(train_rows(dataset, spec.train))
-        splits["members"] = member_sample(splits["train"], splits["test"])
-        self.splits = {name: split.resident(device) for name, split in splits.items()}
-        self.counts = dataset.counts()
+        self.splits, self.counts = data.splits, data.counts
         self.losses = LossWindow(device)
         self.history: tuple[Evaluation, ...] = ()
         self.spectra: list[pa.Table] = []
@@ -101,18 +125,23 @@ class TrainingRun:
     def train_until_evaluation(self) -> None:
         """Optimizer steps up to the next evaluation point of this epoch."""
         started = time.perf_counter()
+        for batch in self.until_evaluation():
+            self._optimize(batch)
+        self.train_seconds += time.perf_counter() - started
+
+    def until_evaluation(self) -> Iterator[Batch]:
+        """Batches up to the next evaluation point of this epoch; asking for the next says that the last was a step."""
         train = self.spec.train
         batches = trainable_batches(self.splits["train"].rows, train.batch_size)
         stop = next_evaluation(self.batch, batches, train.evaluations_per_epoch)
         self.model.train()
         for batch in self.splits["train"].epoch(train.batch_size, self.spec.seed, self.epoch, self.batch):
-            self._optimize(batch)
+            yield batch
+            self.step, self.batch = self.step + 1, self.batch + 1
             if self.batch == stop:
                 break
         if self.batch == batches:
             self.epoch, self.batch = self.epoch + 1, 0
-        self.losses.check(self.step)
-        self.train_seconds += time.perf_counter() - started
 
     def _optimize(self, batch: Batch) -> None:
         """One step of all optimizers."""
@@ -133,12 +162,15 @@ class TrainingRun:
         for optimizer in self.optimizers:
             optimizer.step()
         self.penalty.tables_moved(self.model.tables)
-        self.step, self.batch = self.step + 1, self.batch + 1
-        self.losses.add(loss, objective, self.step)
+        self.losses.add(loss, objective, self.step + 1)
 
     def evaluate(self) -> Evaluation:
-        """Looks at the valid split and the tables; keeps the weights where the valid AUC is the best so far."""
+        """Looks at the valid split and the tables; keeps the weights where the valid AUC is the best so far.
+
+        TrialError where a loss since the last evaluation is not finite.
+        """
         started = time.perf_counter()
+        self.losses.check(self.step)
         valid = score_predictions(*self._predict("valid"))
         measured = self._measure()
         batches = trainable_batches(self.splits["train"].rows, self.spec.train.batch_size)
