@@ -75,12 +75,13 @@ class TaskLauncher:
         ray.kill(self._gate)
 
 
-def remember(job: TrialJob, checkpoints: Checkpoints) -> None:
+def remember(job: TrialJob, checkpoints: Checkpoints) -> dict[str, str]:
     """Work of a real executor: writes down the share and the GPU, or runs out of memory on less than a half."""
     with open(Path(job.storage) / f"{job.trial_id}.log", "a") as log:
         log.write(f"{job.share.gpus:g} {os.environ.get('CUDA_VISIBLE_DEVICES')}\n")
     if job.spec.model.family == "wide" and job.share.gpus < 1 / 2:
         raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
+    return {}
 
 
 @contextmanager

@@ -13,12 +13,14 @@ import ray
 from ray import cloudpickle
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayError
 
-from recscale.cluster.executors import run_jobs
+from recscale.cluster.executors import EveryTurn, run_jobs
 from recscale.cluster.jobs import EventKind, Outcome, TrialEvent, TrialJob
 from recscale.cluster.memory import out_of_memory
 from recscale.cluster.shares import ClusterInfo, Executor, NodeShape, Share, default_executor
 from recscale.errors import ConfigError, TrialError
 from recscale.records import ModelSpec, TrainSpec, TrialSpec
+from recscale.study.store import TrialStore
+from recscale.study.turns import Turn
 from recscale.training.checkpoints import Checkpoints
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -29,7 +31,7 @@ STEPS = 5
 ONE_CPU = Share()
 
 
-def stand_in(job: TrialJob, checkpoints: Checkpoints) -> None:
+def stand_in(job: TrialJob, checkpoints: Checkpoints) -> dict[str, str]:
     """Counts to STEPS with a checkpoint at each; the family's name says what goes wrong after the third."""
     state = checkpoints.load()
     start = 0 if state is None else state["step"] + 1
@@ -48,6 +50,49 @@ def stand_in(job: TrialJob, checkpoints: Checkpoints) -> None:
         while trouble == WAITING and step == 2 and not (folder / "go").exists():
             time.sleep(0.05)
     (folder / f"{job.trial_id}.done").touch()
+    return {}
+
+
+def stacked_stand_in(job: TrialJob, checkpoints: Checkpoints) -> dict[str, str]:
+    """Finishes one trial after the other; a family's name says what goes wrong in the last."""
+    store = TrialStore(Path(job.storage))
+    *first, last = job.specs
+    with open(Path(job.storage) / "log" / f"{job.trial_id}.log", "a") as log:
+        log.write(f"{len(job.specs)} {job.share.cpus:g}\n")
+    for spec in first:
+        store.folder(spec.trial_id).mkdir(parents=True, exist_ok=True)
+        (store.folder(spec.trial_id) / "result.json").touch()
+    trouble = job.spec.model.family
+    if trouble == CURSED:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if trouble == RAISING:
+        return {last.trial_id: "TrialError: the loss is nan"}
+    if trouble == WIDE and job.share.cpus < 2:
+        bytearray(1 << 60)
+    if trouble == HUGE:
+        return {last.trial_id: "MemoryError: too small"}
+    return {}
+
+
+class Claimed(EveryTurn):
+    """Of three trials one is ours, one is another driver's until it was waited for, one has ended elsewhere."""
+
+    def __init__(self, theirs: str, ended: str) -> None:
+        self.theirs, self.ended, self.given_up = theirs, ended, list[str]()
+
+    def ask(self, trial_id: str) -> Turn:
+        if trial_id == self.theirs:
+            return Turn.THEIRS
+        return Turn.ENDED if trial_id == self.ended else Turn.OURS
+
+    def error(self, trial_id: str) -> str | None:
+        return f"failed there: {trial_id}"
+
+    def end(self, trial_id: str) -> None:
+        self.given_up.append(trial_id)
+
+    def pause(self) -> None:
+        self.theirs = ""
 
 
 def jobs_of(storage: Path, *families: str, share: Share = ONE_CPU) -> list[TrialJob]:
@@ -175,6 +220,64 @@ def test_closing_frees_the_share_and_the_next_run_resumes(
     check_events(jobs, list(run_jobs(jobs, executor, embedded_cluster, work=stand_in)))
     (_, first), (_, second) = attempts(jobs[0])
     assert (first, second > 0) == (0, True)
+
+
+def stack_of(storage: Path, family: str, **settings: object) -> TrialJob:
+    """Three seeds in one job."""
+    (storage / "log").mkdir(exist_ok=True)
+    first, *others = (TrialSpec("data", ModelSpec(family), TrainSpec(), seed) for seed in range(3))
+    return replace(TrialJob(first, "/data", str(storage), ONE_CPU, None, tuple(others)), **settings)
+
+
+def check_seeds(jobs: list[TrialJob], events: list[TrialEvent]) -> dict[str, str]:
+    """Each of three seeds is started and ended; only the last of a job with trouble fails. The errors, by trial."""
+    assert len(events) == 2 * 3 * len(jobs)
+    errors = {event.trial_id: event.error for event in events if event.error}
+    for job in jobs:
+        for spec in job.specs:
+            start, end = (event for event in events if event.trial_id == spec.trial_id)
+            failed = job.spec.model.family in (RAISING, CURSED, HUGE) and spec is job.specs[-1]
+            assert (start.kind, end.kind) == (EventKind.STARTED, EventKind.FAILED if failed else EventKind.FINISHED)
+            assert (spec.trial_id in errors) == failed
+    return errors
+
+
+def test_seeds_of_one_process_end_each_for_itself(embedded_cluster: ClusterInfo, tmp_path: Path) -> None:
+    """Whatever ends the last of three, what two had finished before stands."""
+    jobs = [stack_of(tmp_path, family) for family in (GOOD, RAISING, CURSED)]
+    jobs += [stack_of(tmp_path, family, larger=Share(cpus=2)) for family in (WIDE, HUGE)]
+    errors = check_seeds(jobs, list(run_jobs(jobs, Executor.POOL, embedded_cluster, work=stacked_stand_in)))
+    _, raising, cursed, _, huge = (job.specs[-1].trial_id for job in jobs)
+    assert "the loss is nan" in errors[raising]
+    assert "died 2 times" in errors[cursed]
+    assert "out of memory with a share of 1 CPU, and again with 2 CPU" in errors[huge]
+    alone, twice = [(3, 1)], [(3, 1), (3, 2)]
+    assert [attempts(job) for job in jobs] == [alone, alone, alone * 2, twice, twice]
+
+
+def test_seeds_of_one_ray_train_run_end_each_for_itself(embedded_cluster: ClusterInfo, tmp_path: Path) -> None:
+    jobs = [stack_of(tmp_path, family) for family in (GOOD, RAISING)]
+    errors = check_seeds(jobs, list(run_jobs(jobs, Executor.TRAIN, embedded_cluster, work=stacked_stand_in)))
+    assert "the loss is nan" in errors[jobs[1].specs[-1].trial_id]
+    assert not any(job.ray_folder.exists() for job in jobs)
+
+
+def test_seeds_that_another_driver_has_leave_their_stack(embedded_cluster: ClusterInfo, tmp_path: Path) -> None:
+    job = stack_of(tmp_path, GOOD)
+    ours, theirs, ended = (spec.trial_id for spec in job.specs)
+    turns = Claimed(theirs, ended)
+    events = list(run_jobs([job], Executor.POOL, embedded_cluster, work=stacked_stand_in, turns=turns))
+    seen = [(event.kind, event.trial_id) for event in events]
+    assert seen == [
+        (EventKind.ELSEWHERE, ended),
+        (EventKind.STARTED, ours),
+        (EventKind.FINISHED, ours),
+        (EventKind.AWAITED, theirs),
+        (EventKind.STARTED, theirs),
+        (EventKind.FINISHED, theirs),
+    ]
+    assert events[0].error == f"failed there: {ended}"
+    assert turns.given_up == [ours, theirs]
 
 
 def test_what_can_never_run_is_refused_before_anything_starts(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,9 +58,9 @@ class DyingOnce:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def killed_once(job: TrialJob, checkpoints: Checkpoints) -> None:
+def killed_once(job: TrialJob, checkpoints: Checkpoints) -> Mapping[str, str]:
     """Training whose second worker dies."""
-    train_trial(job, DyingOnce(checkpoints, Path(job.storage) / "killed"))
+    return train_trial(job, DyingOnce(checkpoints, Path(job.storage) / "killed"))
 
 
 def run_by_workers(spec: TrialSpec, dataset: Dataset, share: Share, info: ClusterInfo, storage: Path, work=train_trial):

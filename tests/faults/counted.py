@@ -44,8 +44,9 @@ def counted(job, checkpoints):
     state = checkpoints.load()
     epoch, batch = (0, 0) if state is None else state["position"][1:]
     log(job, f"begin {job.trial_id} {os.getpid()} {epoch} {batch}")
-    train_trial(job, Held(checkpoints, os.environ["HOLD"]) if "HOLD" in os.environ else checkpoints)
+    failed = train_trial(job, Held(checkpoints, os.environ["HOLD"]) if "HOLD" in os.environ else checkpoints)
     log(job, f"end {job.trial_id} {os.getpid()} 0 0")
+    return failed
 
 
 def log(job, line):

@@ -23,3 +23,20 @@ def test_counts_and_time_left(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     assert "trial c failed: TrialError: boom" in shown
     assert "3/4" in shown
     assert "1 running, 1 failed" in shown
+
+
+def test_trials_of_one_process_share_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("recscale.study.progress.time.monotonic", lambda: now[0])
+    planned = dict.fromkeys("abcd", 10.0)
+    with Progress(planned, finished_before=0, slots=1, sharing={"a": 2, "b": 2, "c": 2, "d": 2}) as progress:
+        for pair in ("ab", "cd"):
+            for trial in pair:
+                progress.started(trial)
+            now[0] += 20.0  # as planned
+            if pair == "ab":
+                for trial in pair:
+                    progress.ended(trial, None)
+                assert progress.seconds_left() == pytest.approx(20.0)
+            else:
+                assert progress.seconds_left() == pytest.approx(0.0)

@@ -1,15 +1,15 @@
 """Drives a study from its plan to its last trial: Ray runs, the store remembers, MLflow mirrors, the user watches."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from recscale.cluster.jobs import EventKind, TrialEvent, TrialJob
 from recscale.cluster.shares import ClusterInfo, Executor
-from recscale.cluster.sizing import Shares
+from recscale.cluster.stacking import Stack
 from recscale.errors import DataError
 from recscale.study.claims import Claims
 from recscale.study.mirror import Mirror
-from recscale.study.plan import Plan, PlannedTrial
+from recscale.study.plan import Plan
 from recscale.study.progress import Progress
 from recscale.study.store import TrialStatus
 from recscale.study.study import Study
@@ -22,28 +22,29 @@ class Drive:
 
     executor: Executor
     """train | pool."""
-    shares: Mapping[str, Shares]
-    """What each trial that is not finished holds, by id."""
+    stacks: tuple[Stack, ...]
+    """The processes, of all trials that are not finished."""
     max_retries: int = 1
     """Restarts of a trial whose process died."""
 
 
 def run_study(study: Study, plan: Plan, drive: Drive, info: ClusterInfo, mirror: Mirror, claims: Claims) -> int:
-    """Runs what is not finished, the longest trials first, and mirrors everything; the number of failed trials.
+    """Runs what is not finished, the longest first, and mirrors everything; the number of failed trials.
 
     What another driver has claimed is left to it and waited for.
     """
     todo = [trial for trial in plan.trials if trial.status is not TrialStatus.FINISHED]
-    todo.sort(key=lambda trial: trial.seconds, reverse=True)
     specs = {spec.trial_id: spec for spec in study.spec.trials}
     failed, elsewhere = 0, []
     failed_before = (trial.spec.trial_id for trial in todo if trial.status is TrialStatus.FAILED)
     turns = Turns(study.store, claims, failed_before)
-    with Progress({t.spec.trial_id: t.seconds for t in todo}, len(plan.trials) - len(todo), plan.slots) as progress:
+    planned, finished = {t.spec.trial_id: t.seconds for t in todo}, len(plan.trials) - len(todo)
+    sharing = {trial.spec.trial_id: len(stack.trials) for stack in drive.stacks for trial in stack.trials}
+    with Progress(planned, finished, plan.slots, sharing=sharing) as progress:
         for trial in plan.trials:
             if trial.status is TrialStatus.FINISHED:
                 mirror.log_trial(trial.spec)
-        for event in _events(_jobs(study, todo, drive.shares), drive, info, turns):
+        for event in _events(_jobs(study, drive.stacks), drive, info, turns):
             spec = specs[event.trial_id]
             if event.kind is EventKind.STARTED:
                 progress.started(event.trial_id)
@@ -84,6 +85,11 @@ def _events(jobs: Sequence[TrialJob], drive: Drive, info: ClusterInfo, turns: Tu
         yield from run_jobs(jobs, drive.executor, info, drive.max_retries, turns=turns)
 
 
-def _jobs(study: Study, trials: Sequence[PlannedTrial], shares: Mapping[str, Shares]) -> list[TrialJob]:
-    given = [(trial.spec, shares[trial.spec.trial_id]) for trial in trials]
-    return [TrialJob(spec, study.spec.dataset.path, study.storage, own.first, own.larger) for spec, own in given]
+def _jobs(study: Study, stacks: Sequence[Stack]) -> list[TrialJob]:
+    """The longest first."""
+    jobs = []
+    for stack in sorted(stacks, key=lambda stack: stack.seconds, reverse=True):
+        first, *others = (trial.spec for trial in stack.trials)
+        shares, path = stack.shares, study.spec.dataset.path
+        jobs.append(TrialJob(first, path, study.storage, shares.first, shares.larger, tuple(others)))
+    return jobs

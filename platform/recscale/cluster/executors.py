@@ -18,6 +18,8 @@ from recscale.cluster.train import TrainLauncher
 from recscale.cluster.worker import train_trial
 from recscale.errors import ConfigError
 from recscale.storage.filesystems import is_uri
+from recscale.storage.location import location
+from recscale.study.store import TrialStatus, TrialStore
 from recscale.study.turns import Turn
 
 LOOK_SECONDS = 2.0
@@ -82,10 +84,10 @@ class Launcher(Protocol):
 
 @dataclass(frozen=True)
 class Flight:
-    """A trial that was started."""
+    """A job that was started."""
 
     job: TrialJob
-    """The trial."""
+    """The job."""
     started: float
     """Monotonic time of its first start."""
     deaths: int = 0
@@ -102,7 +104,7 @@ def run_jobs(
     work: Work = train_trial,
     turns: Turns = ALONE,
 ) -> Iterator[TrialEvent]:
-    """Runs the trials, in this order as far as their shares fit beside each other, and yields what happens.
+    """Runs the jobs, in this order as far as their shares fit beside each other, and yields what happens to each trial.
 
     A trial that raises is a failed event with its traceback. A trial whose process dies is started again up to
     `max_retries` times and resumes from its checkpoint; one that runs out of memory is started once more, with its
@@ -160,16 +162,22 @@ def run_line(line: Line[TrialJob], launcher: Launcher, max_retries: int, turns: 
             if flight := again.pop(job.trial_id, None):
                 launch(replace(flight, job=job))
                 continue
-            turn = turns.ask(job.trial_id)
-            if turn is Turn.OURS:
+            asked = [(spec, turns.ask(spec.trial_id)) for spec in job.specs]
+            ours = [spec for spec, turn in asked if turn is Turn.OURS]
+            if len(ours) == len(asked):
                 launch(Flight(job, started=time.monotonic()))
-                yield TrialEvent(EventKind.STARTED, job.trial_id, error=None, seconds=0.0)
+                for spec in ours:
+                    yield TrialEvent(EventKind.STARTED, spec.trial_id, error=None, seconds=0.0)
                 continue
             line.ended(job)
-            if turn is Turn.THEIRS:
-                theirs.append(job)
-            else:
-                yield TrialEvent(EventKind.ELSEWHERE, job.trial_id, turns.error(job.trial_id), seconds=0.0)
+            if ours:
+                line.put_first(job.of(ours))
+            for spec, turn in asked:
+                if turn is Turn.THEIRS:
+                    theirs.append(job.of([spec]))
+                elif turn is Turn.ENDED:
+                    error = turns.error(spec.trial_id)
+                    yield TrialEvent(EventKind.ELSEWHERE, spec.trial_id, error, seconds=0.0)
         launcher.drop_idle()
         if not flights:
             for trial_id in (job.trial_id for job in theirs if job.trial_id not in awaited):
@@ -199,8 +207,9 @@ def run_line(line: Line[TrialJob], launcher: Launcher, max_retries: int, turns: 
                 launch(replace(flight, deaths=flight.deaths + 1))
             else:
                 line.ended(flight.job)
-                yield _event(flight, ending)
-                turns.end(flight.job.trial_id)
+                for spec in flight.job.specs:
+                    yield _event(flight, spec.trial_id, ending)
+                    turns.end(spec.trial_id)
 
 
 def _ending(ref: OutcomeRef) -> Outcome | RayError:
@@ -214,11 +223,20 @@ def _ending(ref: OutcomeRef) -> Outcome | RayError:
     return outcome
 
 
-def _event(flight: Flight, ending: Outcome | RayError) -> TrialEvent:
-    error = ending.error if isinstance(ending, Outcome) else str(ending)
+def _event(flight: Flight, trial_id: str, ending: Outcome | RayError) -> TrialEvent:
+    error = _error(flight.job, trial_id, ending)
     if error is not None and out_of_memory(ending):
         error = f"{error.rstrip()}\n{ran_out(flight.too_small, flight.job.share)}"
-    elif isinstance(ending, RayError):
+    elif error is not None and isinstance(ending, RayError):
         error = f"the trial's process died {flight.deaths + 1} times, the last time by: {error}"
     kind = EventKind.FINISHED if error is None else EventKind.FAILED
-    return TrialEvent(kind, flight.job.trial_id, error, time.monotonic() - flight.started)
+    return TrialEvent(kind, trial_id, error, time.monotonic() - flight.started)
+
+
+def _error(job: TrialJob, trial_id: str, ending: Outcome | RayError) -> str | None:
+    """What one of the job's trials failed by; those of several that had finished before the rest failed have not."""
+    if isinstance(ending, Outcome) and ending.error is None:
+        return ending.failed.get(trial_id)
+    if job.others and TrialStore(location(job.storage)).status(trial_id) is TrialStatus.FINISHED:
+        return None
+    return ending.error if isinstance(ending, Outcome) else str(ending)

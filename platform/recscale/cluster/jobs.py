@@ -1,9 +1,9 @@
-"""Records between a study and the executors: a trial to run, what happened to it, and the function that runs it."""
+"""Records between a study and the executors: trials to run, what happened to them, and the function that runs them."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from recscale.cluster.shares import Share
 from recscale.records import TrialSpec
@@ -12,10 +12,10 @@ from recscale.storage.location import Location, location
 
 @dataclass(frozen=True)
 class TrialJob:
-    """One trial to run."""
+    """One trial to run, or several that differ in their seed and are trained stacked in one process."""
 
     spec: TrialSpec
-    """The trial."""
+    """The trial, or the first of them."""
     dataset_path: str
     """The dataset's folder, absolute, or its URI; the same on every machine."""
     storage: str
@@ -24,11 +24,22 @@ class TrialJob:
     """What it holds while it runs."""
     larger: Share | None = None
     """What it holds once more where that was too little memory; None where the cluster has no larger one for it."""
+    others: tuple[TrialSpec, ...] = ()
+    """Further seeds, stacked with the first."""
 
     @property
     def trial_id(self) -> str:
-        """The spec's identity."""
+        """The first spec's identity."""
         return self.spec.trial_id
+
+    @property
+    def specs(self) -> tuple[TrialSpec, ...]:
+        """All of its trials."""
+        return (self.spec, *self.others)
+
+    def of(self, specs: Sequence[TrialSpec]) -> Self:
+        """The same job of some of its trials."""
+        return replace(self, spec=specs[0], others=tuple(specs[1:]))
 
     @property
     def ray_folder(self) -> Location:
@@ -64,10 +75,12 @@ class TrialEvent:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a worker's attempt at a trial ended, as the worker itself says."""
+    """How a worker's attempt at a job ended, as the worker itself says."""
 
     error: str | None
-    """Traceback of the exception that ended it, None where it finished."""
+    """Traceback of the exception that ended all of it, None where it came to its end."""
+    failed: Mapping[str, str] = field(default_factory=dict)
+    """Tracebacks of those of several trials that failed while the others went on, by id."""
 
 
 if TYPE_CHECKING:
@@ -91,5 +104,7 @@ class Launched:
     """When it has its share; None where it has it already."""
 
 
-Work: TypeAlias = "Callable[[TrialJob, Checkpoints], None]"
-"""Runs one trial inside a Ray Train worker and writes its results to the storage; importable on every machine."""
+Work: TypeAlias = "Callable[[TrialJob, Checkpoints], Mapping[str, str]]"
+"""Runs a job inside a Ray Train worker and writes its results to the storage; importable on every machine.
+
+The checkpoints are those of a single trial. It returns the tracebacks of those of several trials that failed, by id."""

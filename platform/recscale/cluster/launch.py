@@ -23,6 +23,7 @@ from recscale.cluster.shares import (
 )
 from recscale.cluster.sizing import SizedPlan, by_need, same_for_all
 from recscale.data.reader import Dataset
+from recscale.errors import ConfigError
 from recscale.models.accounting import ModelCost
 from recscale.records import Parallel, StudySpec, TrialSpec
 from recscale.storage.location import Location, check_storage, location
@@ -67,6 +68,9 @@ class LaunchOptions:
     """How several workers divide a trial: data (batches are sliced), sets (each has embedding sets of its own and no
     table travels), rows (each has some of the tables' rows); the result is that of one worker. docs/scale.md says when
     to use which."""
+    stacked_seeds: int = 1
+    """Seeds of a cell that one process trains stacked, at most, as far as its memory holds them: one step is a step of
+    all of them. For small models, which leave most of a device idle; docs/scale.md says what it gains."""
     max_retries: int = 1
     """Restarts of a trial whose process died; it goes on from its checkpoint."""
     privacy: bool = False
@@ -103,7 +107,7 @@ def launch(
         study = study_from_plan(spec, plan, gather_provenance(dataset, _describe(info)) | places, storage)
         write_study(study)
         held = [share for own in sized.shares.values() for share in (own.first, own.larger) if share]
-        drive = Drive(options.executor or default_executor(held), sized.shares, options.max_retries)
+        drive = Drive(options.executor or default_executor(held), sized.stacks, options.max_retries)
         failed = run_study(study, plan, drive, info, mirror, claims)
     write_results(study)
     if options.privacy:
@@ -169,21 +173,27 @@ def size_trials(
     todo: int,
     known: Mapping[TrialSpec, ModelCost] = MappingProxyType({}),
 ) -> SizedPlan:
-    """As `plan_trials`, with a share for each trial: on GPUs by what it needs, unless the user says what it holds."""
+    """As `plan_trials`, with a share for each process: on GPUs by what it needs, unless the user says what it holds."""
+    stacked = options.stacked_seeds
+    if stacked < 1 or (stacked > 1 and options.workers_per_trial > 1):
+        raise ConfigError(
+            f"got stacked_seeds {stacked} and workers_per_trial {options.workers_per_trial}, expected 1 or more, and "
+            f"stacked seeds by one worker; leave one of them out"
+        )
     told = options.gpus_per_trial is not None or options.workers_per_trial > 1
     gpu = None if told or info.gpus < 1 else gpu_of(info, options.gpu_memory)
     if gpu is None:
         plan, share = plan_trials(resolved, dataset, options, info, todo, known)
         if not told and info.gpus >= 1:
             print("the GPUs' memory is not known, so every trial holds a whole one; --gpu-memory GIB lets them share")
-        sized = same_for_all(plan, share, dataset.manifest, info)
+        sized = same_for_all(plan, share, dataset.manifest, info, stacked, _memory(options, share, info))
     else:
         cpus = _share(options, info).cpus
         rates = gpu if gpu.flops_per_second else measure_machine(Share(cpus=cpus).threads, 0)
         anything = replace(rates, memory_bytes=sys.maxsize)
         store = TrialStore(location(options.storage))
         plan = make_plan(resolved.trials, resolved.refused, dataset.manifest, store, anything, 1, known)
-        sized = by_need(plan, dataset.manifest, store, info, gpu, cpus)
+        sized = by_need(plan, dataset.manifest, store, info, gpu, cpus, stacked)
         check_not_empty(sized.plan)
         if todo:
             check_shares([own.first for own in sized.shares.values()], info)

@@ -12,8 +12,11 @@ CUDA and its libraries say the second and third, torch's allocator on CPUs and t
 
 def out_of_memory(ending: Outcome | RayError) -> bool:
     """Whether a trial ended for want of memory, on a GPU or a machine."""
-    text = ending.error if isinstance(ending, Outcome) else f"{type(ending).__name__}: {ending}"
-    return text is not None and any(sign in text for sign in SIGNS)
+    if isinstance(ending, Outcome):
+        texts = [*ending.failed.values(), ending.error or ""]
+    else:
+        texts = [f"{type(ending).__name__}: {ending}"]
+    return any(sign in text for text in texts for sign in SIGNS)
 
 
 def ran_out(before: Share | None, last: Share) -> str:

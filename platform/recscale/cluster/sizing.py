@@ -1,11 +1,12 @@
-"""What share each trial of a study is given on GPUs: by the memory it needs, and by how busy its step keeps a GPU."""
+"""What share each process of a study is given on GPUs: by the memory it needs, and by how busy its step keeps a GPU."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from recscale.cluster.shares import ClusterInfo, Share, slots
 from recscale.cluster.simulation import TrialTime, simulate
+from recscale.cluster.stacking import Shares, Stack, stacks_of
 from recscale.data.manifest import Manifest
 from recscale.data.reader import held_bytes
 from recscale.errors import ConfigError
@@ -26,32 +27,26 @@ FRAGMENTATION = 1.25
 
 
 @dataclass(frozen=True)
-class Shares:
-    """What one trial is given."""
-
-    first: Share
-    """What it holds."""
-    larger: Share | None
-    """Twice that, for one that runs out of memory; None where the cluster or the model has no such."""
-
-
-@dataclass(frozen=True)
 class SizedPlan:
-    """A study before it runs, and what each trial will hold."""
+    """A study before it runs, and what each process will hold."""
 
     plan: Plan
     """The trials; what no share holds is refused."""
-    shares: dict[str, Shares]
-    """Of the trials that are not finished, by id."""
+    stacks: tuple[Stack, ...]
+    """The processes, of the trials that are not finished."""
+
+    @property
+    def shares(self) -> dict[str, Shares]:
+        """What the process of each trial is given, by the trial's id."""
+        return {trial.spec.trial_id: stack.shares for stack in self.stacks for trial in stack.trials}
 
     def text(self) -> dict[str, str]:
         """Each trial's share in words."""
-        return {trial_id: str(shares.first) for trial_id, shares in self.shares.items()}
+        return {trial.spec.trial_id: stack.text() for stack in self.stacks for trial in stack.trials}
 
     def by_one_worker(self) -> "SizedPlan":
         """For an executor that trains every trial by one worker: none grows to several."""
-        one = {i: replace(s, larger=None) if s.larger and s.larger.workers > 1 else s for i, s in self.shares.items()}
-        return replace(self, shares=one)
+        return replace(self, stacks=tuple(replace(s, shares=s.shares.one_worker()) for s in self.stacks))
 
     def without_teams(self) -> "SizedPlan":
         """For what trains every trial by one worker: those that need several are refused by name."""
@@ -64,37 +59,61 @@ class SizedPlan:
             why = f"{point}: needs {share}, but is trained by one worker here; lower the scale or use larger GPUs"
             refused.append(Refusal(point, why))
         plan = replace(self.plan, trials=tuple(kept), refused=(*self.plan.refused, *refused))
-        return SizedPlan(plan, {trial.spec.trial_id: self.shares[trial.spec.trial_id] for trial in kept})
+        return SizedPlan(plan, tuple(stack for stack in self.stacks if stack.shares.first.workers == 1))
 
 
-def same_for_all(plan: Plan, share: Share, manifest: Manifest, info: ClusterInfo) -> SizedPlan:
-    """Every trial holds what the user said, or a CPU."""
-    todo = [trial for trial in plan.trials if trial.status is not TrialStatus.FINISHED]
-    given = {t.spec.trial_id: Shares(share, larger_share(share, t.spec, manifest, info)) for t in todo}
-    return SizedPlan(plan, given)
+def same_for_all(
+    plan: Plan, share: Share, manifest: Manifest, info: ClusterInfo, stacked_seeds: int = 1, memory_bytes: int = 0
+) -> SizedPlan:
+    """Every process holds what the user said, or a CPU, and as many seeds of a cell as fit into its memory."""
+
+    def shares_of(trial: PlannedTrial, seeds: int) -> Shares | None:
+        if seeds > 1 and seeds * trial.worker.peak_memory_bytes > memory_bytes:
+            return None
+        shares = Shares(share, larger_share(share, trial.spec, manifest, info))
+        return shares.one_worker() if seeds > 1 else shares
+
+    return SizedPlan(plan, stacks_of(plan.trials, stacked_seeds, len(manifest.fields), shares_of))
 
 
 def by_need(
-    plan: Plan, manifest: Manifest, store: TrialStore, info: ClusterInfo, gpu: Machine, cpus: float
+    plan: Plan,
+    manifest: Manifest,
+    store: TrialStore,
+    info: ClusterInfo,
+    gpu: Machine,
+    cpus: float,
+    stacked_seeds: int = 1,
 ) -> SizedPlan:
-    """Every trial holds the least share that it needs; what fits the cluster's GPUs in no way is refused by name."""
+    """Every process holds the least share that it needs; what fits the cluster's GPUs in no way is refused by name."""
     todo = [trial for trial in plan.trials if trial.status is not TrialStatus.FINISHED]
     steps = _measured_steps(plan.trials, store) if todo else {}
-    kept, refused, shares = [], {}, {}
+    kept, refused, alone = [], {}, {}
     for trial in plan.trials:
         if trial.status is TrialStatus.FINISHED:
             kept.append(trial)
             continue
+        share = _part_of_gpu(trial, 1, manifest, gpu, cpus, steps)
+        worker = trial.worker
         try:
-            share, worker = _share(trial, manifest, info, gpu, cpus, steps.get(replace(trial.spec, seed=0)))
+            if share is None:
+                share, worker = _several(trial, manifest, info, gpu, cpus)
         except ConfigError as error:
             point = point_of(trial.spec)
             refused[point] = Refusal(point, str(error))
             continue
         kept.append(replace(trial, worker=worker))
-        shares[trial.spec.trial_id] = Shares(share, larger_share(share, trial.spec, manifest, info))
-    sized = Plan(tuple(kept), (*plan.refused, *refused.values()), plan.slots)
-    return SizedPlan(replace(sized, slots=_at_once(kept, shares, info)), shares)
+        alone[trial.spec.trial_id] = Shares(share, larger_share(share, trial.spec, manifest, info))
+
+    def shares_of(trial: PlannedTrial, seeds: int) -> Shares | None:
+        own = alone[trial.spec.trial_id]
+        if seeds == 1 or own.first.workers > 1:
+            return own if seeds == 1 else None
+        share = _part_of_gpu(trial, seeds, manifest, gpu, cpus, steps)
+        return Shares(share, larger_share(share, trial.spec, manifest, info)).one_worker() if share else None
+
+    stacks = stacks_of(kept, stacked_seeds, len(manifest.fields), shares_of)
+    return SizedPlan(Plan(tuple(kept), (*plan.refused, *refused.values()), _at_once(stacks, info)), stacks)
 
 
 def larger_share(share: Share, spec: TrialSpec, manifest: Manifest, info: ClusterInfo) -> Share | None:
@@ -128,16 +147,17 @@ def needed_bytes(peak_bytes: int) -> int:
     return CONTEXT_BYTES + math.ceil(FRAGMENTATION * peak_bytes)
 
 
-def _share(
-    trial: PlannedTrial, manifest: Manifest, info: ClusterInfo, gpu: Machine, cpus: float, step: float | None
-) -> tuple[Share, WorkerCost]:
-    """The least part of a GPU, else the fewest whole ones."""
-    least = busy(trial.spec.train, trial.cost, gpu, step)
-    peak = trial.worker.peak_memory_bytes
+def _part_of_gpu(
+    trial: PlannedTrial, seeds: int, manifest: Manifest, gpu: Machine, cpus: float, steps: Mapping[TrialSpec, float]
+) -> Share | None:
+    """The least part of a GPU for so many seeds of a trial; None where not even a whole one holds them."""
+    step = steps.get(replace(trial.spec, seed=0))
+    least = min(1.0, seeds * busy(trial.spec.train, trial.cost, gpu, step))
+    peak = seeds * trial.worker.peak_memory_bytes
     for part in FRACTIONS:
         if part >= least and _fits(peak, int(gpu.memory_bytes * part), manifest):
-            return Share(cpus=cpus, gpus=part), trial.worker
-    return _several(trial, manifest, info, gpu, cpus)
+            return Share(cpus=cpus, gpus=part)
+    return None
 
 
 def _several(
@@ -191,13 +211,9 @@ def _measured_steps(trials: Sequence[PlannedTrial], store: TrialStore) -> dict[T
     return steps
 
 
-def _at_once(trials: Sequence[PlannedTrial], shares: dict[str, Shares], info: ClusterInfo) -> int:
-    """Trials under way at a time, on the average of a simulated study."""
-    times = [
-        TrialTime(number, trial.seconds, shares[trial.spec.trial_id].first)
-        for number, trial in enumerate(trials)
-        if trial.spec.trial_id in shares
-    ]
+def _at_once(stacks: Sequence[Stack], info: ClusterInfo) -> int:
+    """Processes under way at a time, on the average of a simulated study."""
+    times = [TrialTime(number, stack.seconds, stack.shares.first) for number, stack in enumerate(stacks)]
     fitting = [time for time in times if slots(time.share, info)]
     makespan = simulate(fitting, info.shapes).makespan
     return max(1, round(sum(time.seconds for time in fitting) / makespan)) if makespan else 1

@@ -2,6 +2,7 @@
 
 import tempfile
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from recscale.cluster.jobs import Outcome, TrialJob, Work
 from recscale.cluster.shares import Share
 from recscale.storage.location import location
 from recscale.study.store import TrialStore
-from recscale.study.trial import run_trial
+from recscale.study.trial import run_stacked, run_trial
 from recscale.training.checkpoints import Checkpoints, FolderCheckpoints, State, checkpoints_in
 from recscale.training.parallel import ONE, Strategy, strategy_of
 
@@ -43,13 +44,19 @@ class RayCheckpoints:
             ray.train.report({}, checkpoint=Checkpoint.from_directory(folder))
 
 
-def train_trial(job: TrialJob, checkpoints: Checkpoints) -> None:
-    """Trains the trial on this worker's device and stores what it leaves; raises what training raises."""
+def train_trial(job: TrialJob, checkpoints: Checkpoints) -> Mapping[str, str]:
+    """Trains the job's trials on this worker's device and stores what they leave; raises what training raises.
+
+    Of several trials, each has its checkpoint in its own folder of the storage, and may fail by itself.
+    """
     strategy = strategy_of(job.share.parallel) if job.share.workers > 1 else ONE
     device = worker_device(job.share)
     if device.type == "cuda":
         torch.cuda.set_device(device)  # workers on one machine see all of its GPUs that any of them has
+    if job.others:
+        return run_stacked(job.specs, job.dataset_path, job.storage, device)
     run_trial(job.spec, job.dataset_path, job.storage, checkpoints, device, strategy=strategy)
+    return {}
 
 
 def worker_device(share: Share) -> torch.device:
@@ -97,9 +104,9 @@ def _attempt(work: Work, job: TrialJob, checkpoints: Checkpoints) -> Outcome:
     With several workers that is not possible, since the others would wait for this one: there Ray restarts them all.
     """
     try:
-        work(job, checkpoints)
+        failed = work(job, checkpoints)
     except Exception:
         return Outcome(error=traceback.format_exc())
     finally:
         torch.cuda.empty_cache()
-    return Outcome(error=None)
+    return Outcome(error=None, failed=failed)

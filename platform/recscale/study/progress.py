@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from tqdm import tqdm
 
@@ -18,11 +18,17 @@ class Progress:
     """
 
     def __init__(
-        self, planned_seconds: Mapping[str, float], finished_before: int, slots: int, unit: str = "trial"
+        self,
+        planned_seconds: Mapping[str, float],
+        finished_before: int,
+        slots: int,
+        unit: str = "trial",
+        sharing: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
+        """`sharing` says of trials that share a process how many do: its time counts in equal parts."""
         self._planned = dict(planned_seconds)
         self._left = dict(planned_seconds)
-        self._slots, self._unit = slots, unit
+        self._slots, self._unit, self._sharing = slots, unit, sharing
         self._running: dict[str, float] = {}
         self._failed = 0
         self._planned_done = self._spent = 0.0
@@ -57,7 +63,7 @@ class Progress:
 
     def ended(self, trial_id: str, error: str | None) -> None:
         """A trial has finished, or failed where there is an error."""
-        self._spent += time.monotonic() - self._running.pop(trial_id, time.monotonic())
+        self._spent += self._worked(trial_id, self._running.pop(trial_id, time.monotonic()))
         self._planned_done += self._planned[trial_id]
         self._left.pop(trial_id, None)
         self._failed += error is not None
@@ -77,11 +83,14 @@ class Progress:
         if not self._planned_done:
             return None
         held = self._spent / self._planned_done
-        now = time.monotonic()
         running = tuple(self._running.items())
-        done = {trial: min(now - since, held * self._planned[trial]) for trial, since in running}
+        done = {trial: min(self._worked(trial, since), held * self._planned[trial]) for trial, since in running}
         work = sum(held * seconds - done.get(trial, 0.0) for trial, seconds in tuple(self._left.items()))
         return max(work, 0.0) / self._slots
+
+    def _worked(self, trial_id: str, since: float) -> float:
+        """Seconds of work on a trial."""
+        return (time.monotonic() - since) / self._sharing.get(trial_id, 1)
 
     def _show(self) -> None:
         left = self.seconds_left()

@@ -1,16 +1,19 @@
-"""One trial from its spec to its folder in the store, whoever schedules it."""
+"""One trial, or a stack of seeds, from its spec to its folder in the store, whoever schedules it."""
 
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Sequence
 
 import torch
 
 from recscale.data.reader import Dataset
 from recscale.records import Evaluation, TrialResult, TrialSpec
 from recscale.storage.location import location
-from recscale.study.store import TrialStore
-from recscale.training.checkpoints import Checkpoints
+from recscale.study.store import TrialStatus, TrialStore
+from recscale.training.checkpoints import Checkpoints, checkpoints_in
 from recscale.training.loop import train
 from recscale.training.parallel import ONE, Strategy
+from recscale.training.run import TrainedTrial
+from recscale.training.stacked_loop import train_stacked
 
 
 def run_trial(
@@ -35,3 +38,29 @@ def run_trial(
     if strategy.writes_results:
         store.write_finished(trained)
     return trained.result
+
+
+def run_stacked(specs: Sequence[TrialSpec], dataset_path: str, storage: str, device: torch.device) -> dict[str, str]:
+    """Trains those of the specs, alike but for the seed, that have no result, as `run_trial` does each.
+
+    Checkpoints are in each trial's folder. The tracebacks of those that failed, by id; raises what all failed by.
+    """
+    store = TrialStore(location(storage))
+    standing = store.statuses(spec.trial_id for spec in specs)
+    todo = [spec for spec in specs if standing[spec.trial_id] is not TrialStatus.FINISHED]
+    failed: dict[str, str] = {}
+
+    def checkpoints(spec: TrialSpec) -> Checkpoints:
+        return checkpoints_in(store.checkpoint_folder(spec.trial_id))
+
+    def ended(spec: TrialSpec, ending: TrainedTrial | Exception) -> None:
+        if isinstance(ending, Exception):
+            failed[spec.trial_id] = "".join(traceback.format_exception(ending))
+        else:
+            store.write_finished(ending)
+
+    if todo:
+        for spec in todo:
+            store.write_spec(spec)
+        train_stacked(todo, Dataset.open(dataset_path), device, checkpoints, ended)
+    return failed

@@ -130,14 +130,13 @@ class TrainingRun:
         self.train_seconds += time.perf_counter() - started
 
     def until_evaluation(self) -> Iterator[Batch]:
-        """Batches up to the next evaluation point of this epoch; asking for the next says that the last was a step."""
+        """Batches up to the next evaluation point of this epoch; a step is made on each before the next is taken."""
         train = self.spec.train
         batches = trainable_batches(self.splits["train"].rows, train.batch_size)
         stop = next_evaluation(self.batch, batches, train.evaluations_per_epoch)
         self.model.train()
         for batch in self.splits["train"].epoch(train.batch_size, self.spec.seed, self.epoch, self.batch):
             yield batch
-            self.step, self.batch = self.step + 1, self.batch + 1
             if self.batch == stop:
                 break
         if self.batch == batches:
@@ -162,7 +161,12 @@ class TrainingRun:
         for optimizer in self.optimizers:
             optimizer.step()
         self.penalty.tables_moved(self.model.tables)
-        self.losses.add(loss, objective, self.step + 1)
+        self.stepped(loss, objective)
+
+    def stepped(self, loss: torch.Tensor, objective: torch.Tensor) -> None:
+        """Counts a step and keeps its losses; TrialError where one of the last few is not finite."""
+        self.step, self.batch = self.step + 1, self.batch + 1
+        self.losses.add(loss, objective, self.step)
 
     def evaluate(self) -> Evaluation:
         """Looks at the valid split and the tables; keeps the weights where the valid AUC is the best so far.

@@ -56,7 +56,7 @@ class SeedStack:
         for batches in zip(*(run.until_evaluation() for run in self.runs), strict=True):
             for run, loss in zip(self.runs, self._optimize(batches), strict=True):
                 try:
-                    run.losses.add(loss, loss, run.step + 1)
+                    run.stepped(loss, loss)
                 except TrialError as error:
                     failed.setdefault(run, error)
         self._give_states()
