@@ -4,7 +4,8 @@
     ... --device cpu --rows 8192 --families dnn          # the same path, on any machine
 
 The split is resident on the device; a step is gather, interaction, head and table update. `eager` runs it as a trial
-does, `graph` replays it from one CUDA graph, which is possible because no shape depends on the data.
+does, `graph` replays it from one CUDA graph, which is possible because no shape depends on the data; `seeds stacked`
+are several trials with one step, and the rows of all.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from dataclasses import asdict
 from itertools import chain, islice, repeat
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import numpy as np
 import torch
@@ -26,13 +28,14 @@ from recscale.data.shards import Columns
 from recscale.models.accounting import account
 from recscale.records import ModelSpec, Precision, TrainSpec, TrialSpec, Variant
 from recscale.training.metrics import roc_auc
-from recscale.training.run import TrainingRun
+from recscale.training.run import RunData, TrainingRun
+from recscale.training.stack import SeedStack
 from tests.benchmarks.baseline import FAMILIES, BaselineModel, BaselineTraining, loader
 from tests.benchmarks.ceilings import copy_gbs, product_gflops, seconds, wait
 from tests.benchmarks.measure import Row, measured
 from tests.benchmarks.world import labels, vocabulary_sizes, zipf_ids
 
-BATCH = 2048
+BATCH, SEEDS = 2048, 3
 CRITEO_TRAIN_ROWS, PAPER_EPOCHS = 33_000_000, 4
 """Rows of an epoch of the paper, and epochs until patience 3 ends a training whose first one was the best."""
 RESULTS = Path(__file__).parent / "results"
@@ -107,6 +110,8 @@ def measure(device: torch.device, rows: int, families: tuple[str, ...], repeats:
                     name = f"{family} x{scale:g} M={sets} {precision.value} {how}"
                     note = _shares(dataset, model, rate, ceilings[precision], copy)
                     yield measured(name, rates, "rows/s", note=note)
+        rates = _stacked_rates(dataset, device, _model(family, 1.0, 1), repeats, steps)
+        yield measured(f"{family} x1 M=1 fp32 {SEEDS} seeds stacked, eager", rates, "rows/s")
         rates = _baseline_rates(dataset, device, family, repeats)
         yield measured(f"{family} x1 baseline loop with its DataLoader", rates, "rows/s")
     yield _auc(device, repeats)
@@ -140,6 +145,20 @@ def _rates(
         del run, step, batches
 
 
+def _stacked_rates(
+    dataset: MemoryDataset, device: torch.device, model: ModelSpec, repeats: int, steps: int
+) -> list[float]:
+    """Rows per second of all of several seeds that have one step."""
+    data = RunData.load(dataset, dataset.split("train").rows, device)
+    train = TrainSpec(batch_size=BATCH)
+    specs = (TrialSpec(dataset.manifest.fingerprint, model, train, seed) for seed in range(SEEDS))
+    runs = [TrainingRun(spec, dataset, device, data=data) for spec in specs]
+    stack = SeedStack(runs)
+    batches = zip(*(_endless(data.splits["train"], run.spec.seed) for run in runs), strict=True)
+    _timed(device, stack.optimize, batches, steps)
+    return [SEEDS * _timed(device, stack.optimize, batches, steps) for _ in range(repeats)]
+
+
 def graphed(run: TrainingRun, batch: Batch) -> Callable[[Batch], None]:
     """One step as a CUDA graph over buffers that every batch is copied into."""
     ids_BN, label_B = batch.ids_BN.clone(), batch.label_B.clone()
@@ -164,14 +183,14 @@ def graphed(run: TrainingRun, batch: Batch) -> Callable[[Batch], None]:
     return step
 
 
-def _endless(split: Split) -> Iterator[Batch]:
+def _endless(split: Split, seed: int = 0) -> Iterator[Batch]:
     """Whole batches, epoch after epoch."""
-    epochs = (split.epoch(BATCH, 0, epoch) for epoch, _ in enumerate(repeat(None)))
+    epochs = (split.epoch(BATCH, seed, epoch) for epoch, _ in enumerate(repeat(None)))
     return (batch for batch in chain.from_iterable(epochs) if len(batch.label_B) == BATCH)
 
 
-def _timed(device: torch.device, step: Callable[[Batch], None], batches: Iterator[Batch], steps: int) -> float:
-    """Rows per second, the gather of batches included."""
+def _timed(device: torch.device, step: Callable[[Any], object], batches: Iterator[Any], steps: int) -> float:
+    """Rows per second, the gather of batches included; of several batches a step, of each."""
     wait(device)
     started = time.perf_counter()
     for batch in islice(batches, steps):

@@ -23,7 +23,7 @@ from recscale.training.loop import flushed_subnormals
 from recscale.training.run import TrainingRun
 from recscale.training.stack import SeedStack
 
-ROWS, SEEDS = 60_000, 3
+ROWS, SEEDS = 20_000, 3
 
 
 def main() -> None:

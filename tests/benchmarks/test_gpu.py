@@ -22,6 +22,7 @@ def test_every_kind_of_row_comes_from_one_path(monkeypatch: pytest.MonkeyPatch) 
         "dnn x1 M=1 fp32 eager",
         "dnn x10 M=10 fp32 eager",
         "dnn x10 M=1 fp32 eager",
+        "dnn x1 M=1 fp32 3 seeds stacked, eager",
         "dnn x1 baseline loop with its DataLoader",
         "exact AUC on the device",
         "forecast of the Table 1 grid",

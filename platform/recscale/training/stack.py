@@ -54,7 +54,7 @@ class SeedStack:
         started = time.perf_counter()
         failed: dict[TrainingRun, TrialError] = {}
         for batches in zip(*(run.until_evaluation() for run in self.runs), strict=True):
-            for run, loss in zip(self.runs, self._optimize(batches), strict=True):
+            for run, loss in zip(self.runs, self.optimize(batches), strict=True):
                 try:
                     run.stepped(loss, loss)
                 except TrialError as error:
@@ -65,7 +65,7 @@ class SeedStack:
             run.train_seconds += seconds / len(self.runs)
         return failed
 
-    def _optimize(self, batches: Sequence[Batch]) -> Tensor:
+    def optimize(self, batches: Sequence[Batch]) -> Tensor:
         """One step of all optimizers on a batch of every run; loss_S."""
         ids_SBN = torch.stack([batch.ids_BN for batch in batches])
         label_SB = torch.stack([batch.label_B for batch in batches])
