@@ -49,10 +49,12 @@ def _rows(storage: Path) -> list[dict[str, object]]:
     return rows
 
 
+@pytest.mark.parametrize("stacked", ["1", pytest.param("3", marks=pytest.mark.slow)])
 def test_a_killed_study_loses_only_what_ran_and_a_larger_grid_adds_only_what_is_new(
-    small_dataset: Dataset, tmp_path: Path, local: dict[str, str]
+    stacked: str, small_dataset: Dataset, tmp_path: Path, local: dict[str, str]
 ) -> None:
-    arguments = _arguments(small_dataset, tmp_path, "--scales", "1", "2", "--sets", "1", "--seeds", "6")
+    grid = ("--scales", "1", "2", "--sets", "1", "--seeds", "6", "--stacked-seeds", stacked)
+    arguments = _arguments(small_dataset, tmp_path, *grid)
     driver = subprocess.Popen(
         [sys.executable, *arguments], cwd=ROOT, env=local, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
     )
