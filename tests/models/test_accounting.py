@@ -5,7 +5,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from recscale.errors import ConfigError
-from recscale.models import cin, normalisation
+from recscale.models import cin, normalisation, pairs
 from recscale.models.accounting import account
 from recscale.models.families import family_names, get_family
 from recscale.models.model import MultiEmbeddingModel
@@ -87,7 +87,7 @@ def test_traffic_and_memory_count_the_activations_that_autograd_keeps_on_a_real_
     spec = replace(SPEC, family=family)
     cost, model = account(spec, TRAIN, SIZES), MultiEmbeddingModel(spec, SIZES)
     compiled = kept_for_backward(model, torch.zeros(32, N, dtype=torch.int64))
-    for module in (normalisation, cin):
+    for module in (normalisation, cin, pairs):
         monkeypatch.setattr(module, "compiles", lambda x: False)
     activations = kept_for_backward(model, torch.zeros(32, N, dtype=torch.int64))
     assert compiled <= activations

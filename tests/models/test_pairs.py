@@ -1,8 +1,9 @@
 from itertools import combinations
 
+import pytest
 import torch
 
-from recscale.models.pairs import PairWeights, inner_products, weighted_products
+from recscale.models.pairs import PairWeights, compiles, inner_products, weighted_products
 
 EMB = torch.randn(2, 6, 4, 3, generator=torch.Generator().manual_seed(1))
 
@@ -17,3 +18,43 @@ def test_weighted_products_are_the_sum_over_pairs_with_their_weights():
     pairs = enumerate(combinations(range(4), 2))
     expected_MBK = sum(weights.weight[:, p, None, None] * EMB[:, :, i] * EMB[:, :, j] for p, (i, j) in pairs)
     torch.testing.assert_close(weighted_products(weights(), EMB), expected_MBK)
+
+
+@pytest.mark.parametrize(
+    ("sets", "rows", "fields", "dim"), [(1, 64, 39, 50), (2, 33, 5, 3), (1, 1, 1, 1), (3, 2, 4, 300), (1, 128, 2, 1)]
+)
+@pytest.mark.parametrize("threads", [1, 2])
+def test_weighted_products_and_their_gradients_are_those_of_the_definition(sets, rows, fields, dim, threads):
+    """Any weights, the diagonal and both triangles included; gradients in float64 by torch."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    r, emb = torch.randn(sets, fields, fields), torch.randn(sets, rows, fields, dim)
+    ours, exact = [r.requires_grad_(), emb.requires_grad_()], [r.detach().double(), emb.detach().double()]
+    weights = torch.randn(sets, rows, dim)
+    assert compiles(emb)
+    got = weighted_products(*ours)
+    (got * weights).sum().backward()
+    torch.set_num_threads(before)
+    expected = torch.einsum("mij,mbik,mbjk->mbk", exact[0].requires_grad_(), exact[1].requires_grad_(), exact[1])
+    (expected * weights.double()).sum().backward()
+    torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-4)
+    for mine, theirs in zip(ours, exact, strict=True):
+        torch.testing.assert_close(
+            mine.grad.double(), theirs.grad, rtol=1e-4, atol=1e-5 * float(theirs.grad.abs().max())
+        )
+
+
+def test_bfloat16_and_float64_are_left_to_torch():
+    r, emb = torch.randn(2, 4, 4), EMB
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not compiles(emb)
+    assert not compiles(emb.double())
+    torch.testing.assert_close(weighted_products(r, emb).double(), weighted_products(r.double(), emb.double()))
+
+
+def test_embeddings_that_lie_otherwise_are_taken():
+    r = torch.randn(2, 4, 4)
+    laid_out = EMB.transpose(1, 2).contiguous().transpose(1, 2)
+    assert not laid_out.is_contiguous()
+    torch.testing.assert_close(weighted_products(r, laid_out), weighted_products(r, EMB))

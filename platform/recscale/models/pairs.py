@@ -1,12 +1,14 @@
-"""Sums over pairs of fields that several families share.
+"""Sums over pairs of fields that several families share; the weighted ones are compiled on a CPU.
 
 Legend: M embedding sets, B batch, N fields, K embedding dimension per set, C = B*K, P pairs i < j.
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from recscale.models.layers import pair_indices
 
@@ -37,10 +39,40 @@ def field_weights(*shape: int, num_fields: int) -> Tensor:
 
 def weighted_products(r_MNN: Tensor, emb_MBNK: Tensor) -> Tensor:
     """sum_ij r_ij (e_i * e_j), [M, B, K]; the sum over j is one product of r with embeddings laid out as [M, N, C]."""
+    if compiles(emb_MBNK):
+        products_MBK: Tensor = _Weighted.apply(r_MNN, emb_MBNK)  # type: ignore[no-untyped-call]
+        return products_MBK
     sets, rows, _, dim = emb_MBNK.shape
     emb_MNC = emb_MBNK.transpose(1, 2).flatten(2)
     partners_MNC = torch.bmm(r_MNN, emb_MNC)
     return (emb_MNC * partners_MNC).sum(1).view(sets, rows, dim)
+
+
+def compiles(emb_MBNK: Tensor) -> bool:
+    """Whether the compiled kernels take the embeddings."""
+    return emb_MBNK.is_cpu and emb_MBNK.dtype is torch.float32 and not torch.is_autocast_enabled("cpu")
+
+
+class _Weighted(torch.autograd.Function):
+    """The kernels under autograd."""
+
+    @staticmethod
+    def forward(ctx: Any, r_MNN: Tensor, emb_MBNK: Tensor) -> Tensor:
+        from recscale.kernels import pairs  # only here: an accelerator needs no numba
+
+        s_MNN, emb_MBNK = (r_MNN + r_MNN.mT).detach(), emb_MBNK.contiguous()
+        products_MBK, saved = pairs.forward(s_MNN.numpy(), emb_MBNK.detach().numpy())
+        ctx.save_for_backward(emb_MBNK, torch.from_numpy(saved.y_MDFC))
+        return torch.from_numpy(products_MBK)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_MBK: Tensor) -> tuple[Tensor, Tensor]:
+        from recscale.kernels import pairs
+
+        saved = pairs.Saved(*(each.detach().numpy() for each in ctx.saved_tensors))
+        grad_MNN, grad_emb_MBNK = pairs.backward(saved, grad_MBK.contiguous().numpy())
+        return torch.from_numpy(grad_MNN), torch.from_numpy(grad_emb_MBNK)
 
 
 def inner_products(emb_MBNK: Tensor) -> Tensor:

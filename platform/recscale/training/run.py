@@ -127,6 +127,7 @@ class TrainingRun:
         started = time.perf_counter()
         for batch in self.until_evaluation():
             self._optimize(batch)
+        self.losses.check(self.step)
         self.train_seconds += time.perf_counter() - started
 
     def until_evaluation(self) -> Iterator[Batch]:
@@ -169,12 +170,8 @@ class TrainingRun:
         self.losses.add(loss, objective, self.step)
 
     def evaluate(self) -> Evaluation:
-        """Looks at the valid split and the tables; keeps the weights where the valid AUC is the best so far.
-
-        TrialError where a loss since the last evaluation is not finite.
-        """
+        """Looks at the valid split and the tables; keeps the weights where the valid AUC is the best so far."""
         started = time.perf_counter()
-        self.losses.check(self.step)
         valid = score_predictions(*self._predict("valid"))
         measured = self._measure()
         batches = trainable_batches(self.splits["train"].rows, self.spec.train.batch_size)

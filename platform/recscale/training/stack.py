@@ -8,7 +8,8 @@ Legend: S seeds, M embedding sets of one seed, B batch, N fields, K columns that
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import lru_cache
 
@@ -53,12 +54,21 @@ class SeedStack:
         """Steps of all runs up to their next evaluation point; the runs whose loss is known not to be finite."""
         started = time.perf_counter()
         failed: dict[TrainingRun, TrialError] = {}
+
+        @contextmanager
+        def noted(run: TrainingRun) -> Iterator[None]:
+            try:
+                yield
+            except TrialError as error:
+                failed.setdefault(run, error)
+
         for batches in zip(*(run.until_evaluation() for run in self.runs), strict=True):
             for run, loss in zip(self.runs, self.optimize(batches), strict=True):
-                try:
+                with noted(run):
                     run.stepped(loss, loss)
-                except TrialError as error:
-                    failed.setdefault(run, error)
+        for run in self.runs:
+            with noted(run):
+                run.losses.check(run.step)
         self._give_states()
         seconds = time.perf_counter() - started
         for run in self.runs:
