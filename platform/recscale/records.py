@@ -358,8 +358,14 @@ class TrialResult:
     """Where it ran: cpu or the accelerator's name."""
 
 
+PLAIN = frozenset({int, float, bool, str, type(None)})
+"""Types of what JSON knows, looked at first: most values of a record are of them."""
+
+
 def to_plain(value: Any) -> Any:
     """Turns records, enums and tuples into what JSON knows; numbers and strings stay."""
+    if type(value) in PLAIN:
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {field.name: to_plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     if isinstance(value, StrEnum):

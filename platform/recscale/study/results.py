@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from recscale.collapse.measurement import SPECTRA_SCHEMA
 from recscale.models.accounting import ModelCost
-from recscale.records import TrialResult, TrialSpec, to_plain
+from recscale.records import ModelSpec, TrainSpec, TrialResult, TrialSpec, to_plain
 from recscale.storage.location import Location, write_atomic
 from recscale.study.curves import judge_families, study_curves
 from recscale.study.evidence import write_evidence
@@ -144,15 +144,15 @@ def further_axes(trials: Sequence[TrialSpec]) -> tuple[str, ...]:
     """Settings beside the grid's own axes that differ between the trials."""
     own = {*TRIALS_SCHEMA.names, "base_dim"}
     values: dict[str, set[str]] = {}
-    for spec in trials:
-        for name, value in _settings(spec):
+    for model, train in dict.fromkeys((spec.model, spec.train) for spec in trials):
+        for name, value in _settings(model, train):
             if name not in own:
                 values.setdefault(name, set()).add(value)
     return tuple(name for name, seen in values.items() if len(seen) > 1)
 
 
-def _settings(spec: TrialSpec) -> Iterator[tuple[str, str]]:
-    for record in (spec.model, spec.train):
+def _settings(model: ModelSpec, train: TrainSpec) -> Iterator[tuple[str, str]]:
+    for record in (model, train):
         for name, value in to_plain(record).items():
             yield name, ",".join(map(str, value)) if isinstance(value, list) else str(value)
 
@@ -160,7 +160,7 @@ def _settings(spec: TrialSpec) -> Iterator[tuple[str, str]]:
 def _of_spec(spec: TrialSpec, cost: ModelCost, axes: tuple[str, ...]) -> dict[str, Any]:
     model = spec.model
     sizes = {name: getattr(cost, name) for name in ("table_params", "dense_params", "flops_per_sample")}
-    settings = dict(_settings(spec))
+    settings = dict(_settings(spec.model, spec.train)) if axes else {}
     return {
         "trial_id": spec.trial_id,
         "family": model.family,
