@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import minimum_filter
 
 from recscale.curves.laws import Array, Law, Search
 from recscale.curves.linear import solve_linear
@@ -126,6 +125,8 @@ def score_starts(problems: Problems, starts_TQ: Array) -> Array:
 
 def best_starts(scores_BT: Array, starts_TQ: Array, per_shape: tuple[int, ...], most: int) -> Array:
     """The `most` best of one problem's starts that are the best among their neighbours [*, Q]."""
+    from scipy.ndimage import minimum_filter  # only here: it takes a quarter of a second
+
     scores = scores_BT[0].reshape(per_shape)
     local = scores <= minimum_filter(scores, size=3, mode="nearest") if per_shape else np.array(True)
     order = np.argsort(np.where(local, scores, np.inf).ravel(), kind="stable")

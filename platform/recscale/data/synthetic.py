@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from scipy.optimize import brentq
 from scipy.special import expit
 
 from recscale.data.manifest import BayesCeiling, FieldInfo, Manifest, SourceInfo
@@ -108,6 +107,8 @@ class Chunk:
 
 def draw_world(seed: int) -> World:
     """The world of a seed; its intercept is solved on rows that no dataset holds."""
+    from scipy.optimize import brentq  # only here: it takes a quarter of a second
+
     rng = _random(seed, WORLD)
     active = [_draw_field(rng, f"active_{number:02d}", *law) for number, law in enumerate(ACTIVE_FIELDS)]
     spurious = [_silent_field(f"spurious_{number:02d}", *law) for number, law in enumerate(SPURIOUS_FIELDS)]
