@@ -13,7 +13,7 @@ from statistics import median
 
 import torch
 
-from recscale.models import cross, normalisation
+from recscale.models import cross, normalisation, pairs
 from tests.benchmarks.measure import Side
 from tests.benchmarks.steps import AUC_STEPS, BATCH, LAZY, model_of, our_run, timed_steps
 from tests.benchmarks.world import vocabulary_sizes, zipf_dataset
@@ -40,7 +40,7 @@ def main() -> None:
 def prepared(folder: Path, family: str, way: str) -> Callable[[], float]:
     """Seconds per step, one way."""
     if way != "kernels":
-        normalisation.compiles = cross.compiles = lambda x: False
+        normalisation.compiles = cross.compiles = pairs.compiles = lambda x: False
     run = our_run(folder, model_of(family), LAZY)
     if way == "torch.compile":
         run.model.score = torch.compile(run.model.score)

@@ -1,27 +1,23 @@
 """What stacking seeds gains: `python -m tests.benchmarks.stacked` prints a table and writes nothing.
 
-Three seeds of a cell train by turns one after the other and stacked, on the same batches and threads: 12 fields of the
-embedded world, K = 10, lazy Adam, float32. A ratio above 1 says that stacked steps take less time.
+Three seeds of a cell train an epoch one after the other and stacked, in turn, each side in a process of its own: 12
+fields of the embedded world, K = 10, lazy Adam, float32. A ratio above 1 says that stacked steps take less time.
 """
 
 import argparse
-import os
-import subprocess
-import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
 import torch
 
-from recscale.cluster.environment import WORKERS
 from recscale.data.reader import Dataset
 from recscale.data.synthetic import write_synthetic
 from recscale.records import ModelSpec, TrainSpec, TrialSpec
-from recscale.training.loop import flushed_subnormals
 from recscale.training.run import TrainingRun
 from recscale.training.stack import SeedStack
+from tests.benchmarks.measure import Side, alternate, compared
 
 ROWS, SEEDS = 20_000, 3
 
@@ -34,47 +30,47 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--repeats", type=int, default=7, help="epochs of each side")
     options = parser.parse_args()
-    if any(os.environ.get(name) != value for name, value in WORKERS.items()):
-        # As a study's workers run: what these variables decide is decided when a process starts.
-        sys.exit(
-            subprocess.run(
-                [sys.executable, "-m", "tests.benchmarks.stacked", *sys.argv[1:]], env=os.environ | WORKERS
-            ).returncode
-        )
     print(f"{'family':8} {'batch':>6} {'threads':>7} {'apart s':>8} {'stacked s':>9} {'ratio':>6} {'spread':>12}")
     with tempfile.TemporaryDirectory() as folder:
         write_synthetic(Path(folder) / "world", rows=ROWS, seed=1)
-        dataset = Dataset.open(Path(folder) / "world")
         for threads in options.threads:
-            torch.set_num_threads(threads)
             for family in options.families:
                 for batch in options.batches:
-                    apart, stacked = measure(dataset, family, batch, options.repeats)
-                    ratios = [one / other for one, other in zip(apart, stacked, strict=True)]
+                    ways = (Side.ours(way, Path(folder) / "world", family, batch, threads) for way in (stacked, apart))
+                    row = compared(family, *alternate(*ways, options.repeats), "s")
                     print(
-                        f"{family:8} {batch:6} {threads:7} {median(apart):8.2f} {median(stacked):9.2f} "
-                        f"{median(ratios):6.2f} [{min(ratios):.2f}, {max(ratios):.2f}]",
+                        f"{family:8} {batch:6} {threads:7} {row.baseline:8.2f} {row.ours:9.2f} {row.ratio:6.2f} "
+                        f"[{row.spread[0]:.2f}, {row.spread[1]:.2f}]",
                         flush=True,
                     )
 
 
-@flushed_subnormals()
-def measure(dataset: Dataset, family: str, batch_size: int, repeats: int) -> tuple[list[float], list[float]]:
-    """Seconds of an epoch of all seeds, one after the other and stacked, after one to warm up."""
-    train = TrainSpec(batch_size=batch_size, max_epochs=repeats + 1)
-    specs = [TrialSpec(dataset.manifest.fingerprint, ModelSpec(family), train, seed) for seed in range(SEEDS)]
-    runs, others = ([TrainingRun(spec, dataset, torch.device("cpu")) for spec in specs] for _ in range(2))
-    stack = SeedStack(others)
-    apart, stacked = [], []
-    for _ in range(repeats + 1):
-        started = time.perf_counter()
-        for run in runs:
-            run.train_until_evaluation()
-        middle = time.perf_counter()
-        stack.train_until_evaluation()
-        apart.append(middle - started)
-        stacked.append(time.perf_counter() - middle)
-    return apart[1:], stacked[1:]
+def apart(folder: Path, family: str, batch_size: int, threads: int) -> Callable[[], float]:
+    """Seconds of an epoch of all seeds, one after the other."""
+    runs = runs_of(folder, family, batch_size, threads)
+    return lambda: timed(lambda: [run.train_until_evaluation() for run in runs])
+
+
+def stacked(folder: Path, family: str, batch_size: int, threads: int) -> Callable[[], float]:
+    """Seconds of an epoch of all seeds, stacked."""
+    stack = SeedStack(runs_of(folder, family, batch_size, threads))
+    return lambda: timed(stack.train_until_evaluation)
+
+
+def runs_of(folder: Path, family: str, batch_size: int, threads: int) -> list[TrainingRun]:
+    """A run per seed, as a trial of so many threads begins it."""
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    dataset, train = Dataset.open(folder), TrainSpec(batch_size=batch_size)
+    specs = (TrialSpec(dataset.manifest.fingerprint, ModelSpec(family), train, seed) for seed in range(SEEDS))
+    return [TrainingRun(spec, dataset, torch.device("cpu")) for spec in specs]
+
+
+def timed(train: Callable[[], object]) -> float:
+    """Seconds."""
+    started = time.perf_counter()
+    train()
+    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

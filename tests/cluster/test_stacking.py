@@ -74,7 +74,11 @@ def test_no_more_than_memory_holds(seven: Grid, small_dataset: Dataset, tmp_path
 
 
 def test_what_is_finished_or_has_a_penalty_is_in_no_stack(
-    seven: Grid, small_dataset: Dataset, tmp_path: Path, finish: Callable[[TrialStore, TrialSpec], TrialResult]
+    seven: Grid,
+    small_dataset: Dataset,
+    tmp_path: Path,
+    finish: Callable[[TrialStore, TrialSpec], TrialResult],
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     first = planned(seven, small_dataset, tmp_path).trials[0].spec
     finish(TrialStore(tmp_path), first)
@@ -89,6 +93,7 @@ def test_what_is_finished_or_has_a_penalty_is_in_no_stack(
     sized = on_cpus(penalised, small_dataset, 7)
     check_whole(sized, penalised)
     assert {len(stack.trials) for stack in sized.stacks} == {1}
+    assert "penalty=orthogonality are not stacked: the penalty orthogonality is of one model" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("memory_gib", [1.05, 2.5, 80])

@@ -1,6 +1,5 @@
 """A stack of seeds from its specs to its folders in the store."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -44,7 +43,7 @@ def test_leaves_what_single_trials_leave_and_trains_nothing_twice(small_dataset:
         assert store.read_spec(spec.trial_id) == spec
         ours, theirs = store.read_result(spec.trial_id), alone.read_result(spec.trial_id)
         assert ours.test.log_loss == pytest.approx(theirs.test.log_loss, abs=1e-4)
-        assert replace(ours, seconds=0.0).steps == theirs.steps
+        assert ours.steps == theirs.steps
         names = {path.name for path in store.folder(spec.trial_id).iterdir()}
         assert names == {path.name for path in alone.folder(spec.trial_id).iterdir()}
 

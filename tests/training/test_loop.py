@@ -17,23 +17,19 @@ from recscale.records import (
     Sharing,
     TableOptimizer,
     TrainSpec,
-    TrialResult,
     TrialSpec,
 )
 from recscale.training.checkpoints import FolderCheckpoints
 from recscale.training.loop import flushed_subnormals, train
 from recscale.training.run import TrainedTrial, TrainingRun
 from recscale.training.schedule import next_evaluation, trainable_batches
+from tests.training.ending import Killed, without_clock
 
 CPU = torch.device("cpu")
 MODEL = ModelSpec("dcnv2", scale=2.0, num_sets=2, base_dim=4, hidden_sizes=(16, 16), cross_layers=2)
 TRAIN = TrainSpec(batch_size=256, max_epochs=3, evaluations_per_epoch=2, learning_rate=3e-3, patience=20)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-class Killed(BaseException):
-    """Stands for a process that dies between two evaluations."""
 
 
 def _spec(dataset: Dataset, **changes: object) -> TrialSpec:
@@ -46,10 +42,6 @@ def _run(spec: TrialSpec, dataset: Dataset, folder: Path, die_at_step: int = -1)
             raise Killed
 
     return train(spec, dataset, CPU, FolderCheckpoints(folder), watch)
-
-
-def _without_clock(result: TrialResult) -> TrialResult:
-    return replace(result, samples_per_second=0.0, seconds=0.0, peak_memory_bytes=0)
 
 
 def test_learns_and_reports(small_dataset: Dataset, tmp_path: Path) -> None:
@@ -81,7 +73,7 @@ def test_same_seed_same_bits_and_a_killed_run_ends_with_them(
     resumed = train(spec, small_dataset, CPU, FolderCheckpoints(tmp_path / "cut"), looks.append)
     assert looks[0].step == killed_at
     assert np.array_equal(whole.test_logits, resumed.test_logits)
-    assert _without_clock(whole.result) == _without_clock(resumed.result)
+    assert without_clock(whole.result) == without_clock(resumed.result)
     assert whole.spectra.equals(resumed.spectra)
     assert whole.sub_embeddings is not None
     assert whole.sub_embeddings.equals(resumed.sub_embeddings)

@@ -18,6 +18,7 @@ from recscale.training.checkpoints import FolderCheckpoints
 from recscale.training.loop import train
 from recscale.training.penalties import SpectrumFlatteningPenalty, check_penalty
 from recscale.training.run import TrainedTrial, TrainingRun
+from tests.training.ending import Killed
 
 CPU = torch.device("cpu")
 MULTI = ModelSpec("dcnv2", scale=2.0, num_sets=2, base_dim=4, hidden_sizes=(16, 16), cross_layers=2)
@@ -38,10 +39,6 @@ STRONG = {
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 every_penalty = pytest.mark.parametrize("penalty", list(MODELS))
-
-
-class Killed(BaseException):
-    """Stands for a process that dies between two evaluations."""
 
 
 def _spec(dataset: Dataset, penalty: Penalty, model: ModelSpec | None = None, **changes: object) -> TrialSpec:

@@ -20,7 +20,6 @@ from recscale.records import (
     Sharing,
     TableOptimizer,
     TrainSpec,
-    TrialResult,
     TrialSpec,
 )
 from recscale.training.checkpoints import Checkpoints, FolderCheckpoints, State
@@ -28,6 +27,7 @@ from recscale.training.loop import train
 from recscale.training.run import TrainedTrial, TrainingRun
 from recscale.training.stack import SeedStack, stack_problem
 from recscale.training.stacked_loop import train_stacked
+from tests.training.ending import Killed, without_clock
 
 CPU = torch.device("cpu")
 MODEL = ModelSpec(
@@ -45,10 +45,6 @@ TRAIN = TrainSpec(batch_size=256, max_epochs=1, evaluations_per_epoch=2, learnin
 SEEDS = (3, 4, 7)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-class Killed(BaseException):
-    """Stands for a process that dies."""
 
 
 class DyingAt(FolderCheckpoints):
@@ -98,10 +94,6 @@ def alone(spec: TrialSpec, dataset: Dataset, folder: Path) -> TrainedTrial:
     """The trial by itself, from nothing."""
     checkpoints = FolderCheckpoints(folder / f"alone{spec.trial_id}")
     return train(spec, dataset, CPU, checkpoints, lambda evaluation: None)
-
-
-def without_clock(result: TrialResult) -> TrialResult:
-    return replace(result, samples_per_second=0.0, seconds=0.0, peak_memory_bytes=0)
 
 
 def check_same(found: TrainedTrial, alone: TrainedTrial, tolerance: float) -> None:

@@ -107,8 +107,10 @@ def by_need(
 
     def shares_of(trial: PlannedTrial, seeds: int) -> Shares | None:
         own = alone[trial.spec.trial_id]
-        if seeds == 1 or own.first.workers > 1:
-            return own if seeds == 1 else None
+        if seeds == 1:
+            return own
+        if own.first.workers > 1:
+            return None
         share = _part_of_gpu(trial, seeds, manifest, gpu, cpus, steps)
         return Shares(share, larger_share(share, trial.spec, manifest, info)).one_worker() if share else None
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from recscale.cluster.shares import Share
 from recscale.records import TrialSpec
-from recscale.study.plan import PlannedTrial
+from recscale.study.plan import PlannedTrial, point_of
 from recscale.study.store import TrialStatus
 from recscale.training.stack import stack_problem
 
@@ -49,7 +49,7 @@ def stacks_of(
     num_fields: int,
     shares_of: Callable[[PlannedTrial, int], Shares | None],
 ) -> tuple[Stack, ...]:
-    """All trials that are not finished, up to `most` seeds of a cell together; those that cannot be stacked alone.
+    """All trials that are not finished, up to `most` seeds of a cell together; prints why seeds cannot be stacked.
 
     `shares_of` gives what so many seeds of a trial's cell hold in one process, None where that is too many; one seed is
     never too many.
@@ -60,8 +60,10 @@ def stacks_of(
             cells.setdefault(replace(trial.spec, seed=0), []).append(trial)
     stacks: list[Stack] = []
     for spec, seeds in cells.items():
-        stackable = most > 1 and not stack_problem(spec.model, spec.train.penalty, num_fields)
-        for size in range(min(most, len(seeds)) if stackable else 1, 0, -1):
+        alone = most > 1 and stack_problem(spec.model, spec.train.penalty, num_fields)
+        if alone:
+            print(f"seeds of {point_of(spec)} are not stacked: {alone}")
+        for size in range(1 if alone else min(most, len(seeds)), 0, -1):
             if shares := shares_of(seeds[0], size):
                 stacks += [Stack(tuple(seeds[i : i + size]), shares) for i in range(0, len(seeds), size)]
                 break

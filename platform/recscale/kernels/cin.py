@@ -46,14 +46,13 @@ def forward(layer: Layer, maps: int) -> Array:
 def backward(layer: Layer, grad_MQC: Array) -> tuple[Array, Array, Array]:
     """Gradients of the weights (anything where they are zero), of `x_MJC` and of `emb_MNC`."""
     grad_x_MJC, grad_emb_MNC = np.empty_like(layer.x_MJC), np.empty_like(layer.emb_MNC)
-    parts: dict[int, Array] = {}
 
-    def part(first: int, last: int) -> None:
-        parts[first] = np.zeros_like(layer.w_MQNJ)
-        _backward(*layer, grad_MQC, parts[first], grad_x_MJC, grad_emb_MNC, first, last)
+    def part(first: int, last: int) -> Array:
+        grad_w_MQNJ = np.zeros_like(layer.w_MQNJ)
+        _backward(*layer, grad_MQC, grad_w_MQNJ, grad_x_MJC, grad_emb_MNC, first, last)
+        return grad_w_MQNJ
 
-    spread(part, _blocks(layer))
-    first, *rest = (grad_w_MQNJ for _, grad_w_MQNJ in sorted(parts.items()))  # one order, whichever thread was first
+    first, *rest = spread(part, _blocks(layer))
     return sum(rest, first), grad_x_MJC, grad_emb_MNC
 
 

@@ -8,6 +8,7 @@ columns, D blocks of them.
 """
 # ruff: noqa: N815
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -47,14 +48,13 @@ def backward(saved: Saved, grad_MBK: Array) -> tuple[Array, Array]:
     """Gradients of the weights, [M, N, N], and of the embeddings."""
     sets, blocks, fours, _ = saved.y_MDFC.shape
     grad_MC, grad_emb_MBNK = grad_MBK.reshape(sets, -1), np.empty_like(saved.emb_MBNK)
-    parts: dict[int, Array] = {}
 
-    def part(first: int, last: int) -> None:
-        parts[first] = np.zeros((sets, fours, fours), np.float32)
-        _backward(*saved, grad_MC, parts[first], grad_emb_MBNK, first, last)
+    def part(first: int, last: int) -> Array:
+        grad_MFF = np.zeros((sets, fours, fours), np.float32)
+        _backward(*saved, grad_MC, grad_MFF, grad_emb_MBNK, first, last)
+        return grad_MFF
 
-    spread(part, sets * blocks)
-    first, *rest = (grad_MFF for _, grad_MFF in sorted(parts.items()))  # one order, whichever thread was first
+    first, *rest = spread(part, sets * blocks)
     fields = saved.emb_MBNK.shape[2]
     upper_MNN = np.triu(sum(rest, first)[:, :fields, :fields])
     return upper_MNN + np.triu(upper_MNN, 1).swapaxes(1, 2), grad_emb_MBNK
@@ -126,35 +126,35 @@ def _backward(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _take(emb_BNK: Array, start: int, block_NC: Array) -> None:
+def _take(emb_BNK: Array, start: int, block_FC: Array) -> None:
     """Columns from `start` on; zero where there are no more."""
     rows, fields, dim = emb_BNK.shape
-    to = 0
-    while to < COLUMNS:
-        b, k = (start + to) // dim, (start + to) % dim
-        if b == rows:
-            block_NC[:, to:] = 0
-            return
-        run = min(dim - k, COLUMNS - to)
+    block_FC[:, rows * dim - start :] = 0
+    for b, k, to, run in _runs(rows, dim, start):
         for n in range(fields):
-            given, taken = emb_BNK[b, n, k : k + run], block_NC[n, to : to + run]
+            given, taken = emb_BNK[b, n, k : k + run], block_FC[n, to : to + run]
             for r in range(run):
                 taken[r] = given[r]
-        to += run
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _give(block_NC: Array, emb_BNK: Array, start: int) -> None:
+def _give(block_FC: Array, emb_BNK: Array, start: int) -> None:
     """Columns from `start` on, as far as there are some."""
     rows, fields, dim = emb_BNK.shape
-    to = 0
-    while to < COLUMNS:
-        b, k = (start + to) // dim, (start + to) % dim
-        if b == rows:
-            return
-        run = min(dim - k, COLUMNS - to)
+    for b, k, to, run in _runs(rows, dim, start):
         for n in range(fields):
-            given, taken = block_NC[n, to : to + run], emb_BNK[b, n, k : k + run]
+            given, taken = block_FC[n, to : to + run], emb_BNK[b, n, k : k + run]
             for r in range(run):
                 taken[r] = given[r]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _runs(rows: int, dim: int, start: int) -> Iterator[tuple[int, int, int, int]]:
+    """Columns of a block that are next to each other in memory: sample, first dimension, place in the block, length."""
+    stop = min(COLUMNS, rows * dim - start)
+    to = 0
+    while to < stop:
+        b, k = (start + to) // dim, (start + to) % dim
+        run = min(dim - k, stop - to)
+        yield b, k, to, run
         to += run

@@ -111,10 +111,13 @@ class EmbeddingTables(nn.Module):
 
     def forward(self, ids_BN: Tensor) -> Tensor:
         """Vectors emb_MBNK, contiguous, of ids that are local to their field."""
-        rows_BN = ids_BN + self.offsets_N
-        emb_BNW = looked_up(rows_BN, self.weight, self.lookup_layout)
-        emb_BNMK = emb_BNW.view(*rows_BN.shape, self.num_sets, self.embed_dim)
-        return emb_BNMK.permute(2, 0, 1, 3).contiguous()
+        return self.vectors(ids_BN + self.offsets_N, self.weight)
+
+    def vectors(self, rows_BN: Tensor, weight_VC: Tensor) -> Tensor:
+        """Vectors emb_MBNK, contiguous, of rows of a matrix like `weight`; of rows_SBN emb_SMBNK."""
+        emb_BNC = looked_up(rows_BN, weight_VC, self.lookup_layout)
+        emb_BNMK = emb_BNC.view(*rows_BN.shape, self.num_sets, self.embed_dim)
+        return emb_BNMK.movedim(-2, -4).contiguous()
 
     def field_slices(self) -> tuple[slice, ...]:
         """Rows of each field in `weight`, in column order."""

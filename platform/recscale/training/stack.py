@@ -4,7 +4,7 @@ Interactions hold the parameters of all sets in their tensors, so those of S see
 of S*M sets; tables lie below one another. Heads, which are small, are called one by one. A run keeps its model and its
 optimizers: their tensors become views of the stacked ones, so that it is evaluated, saved and restored as any other.
 
-Legend: S seeds, M embedding sets of one seed, B batch, N fields, K columns that a set has per id, W = M*K.
+Legend: S seeds, M embedding sets of one seed, B batch, N fields, K columns that a set has per id.
 """
 
 import time
@@ -21,7 +21,6 @@ from recscale.data.reader import Batch
 from recscale.errors import TrialError
 from recscale.models.families import Interaction, built_interaction, get_family
 from recscale.models.sets import interact, interaction_spec, join
-from recscale.models.tables import looked_up
 from recscale.records import ModelSpec, Penalty
 from recscale.training.run import TrainingRun, autocast
 from recscale.training.table_optimizers import dense_adam, table_optimizer
@@ -80,7 +79,8 @@ class SeedStack:
         ids_SBN = torch.stack([batch.ids_BN for batch in batches])
         label_SB = torch.stack([batch.label_B for batch in batches])
         with autocast(label_SB.device, self._train.precision):
-            logit_SB = self._score(self._vectors(ids_SBN))
+            emb_SMBNK = self._tables.vectors(ids_SBN + self._offsets_S1N, self._table)
+            logit_SB = self._score(emb_SMBNK.flatten(0, 1))
         loss_S = binary_cross_entropy_with_logits(logit_SB, label_SB, reduction="none").mean(1)
         for optimizer in self._optimizers:
             optimizer.zero_grad(set_to_none=True)
@@ -89,15 +89,8 @@ class SeedStack:
             optimizer.step()
         return loss_S.detach()
 
-    def _vectors(self, ids_SBN: Tensor) -> Tensor:
-        """Vectors of every seed's ids, [S*M, B, N, K]."""
-        tables = self._tables
-        emb_SBNW = looked_up(ids_SBN + self._offsets_S1N, self._table, tables.lookup_layout)
-        emb_SBNMK = emb_SBNW.view(*ids_SBN.shape, tables.num_sets, tables.embed_dim)
-        return emb_SBNMK.permute(0, 3, 1, 2, 4).flatten(0, 1).contiguous()
-
     def _score(self, emb_MBNK: Tensor) -> Tensor:
-        """logit_SB in float32."""
+        """logit_SB in float32 of the vectors of all seeds' sets."""
         streams = interact(self._interaction, emb_MBNK, self._model)
         own = zip(*(stream.view(len(self.runs), -1, *stream.shape[1:]).unbind() for stream in streams), strict=True)
         heads = [run.model.head for run in self.runs]
@@ -108,12 +101,11 @@ class SeedStack:
         """That of all sets of all runs; parameters and running statistics of the runs are views of its own."""
         with torch.random.fork_rng([] if device.type == "cpu" else [device]):  # its first weights are not used
             stacked = _interaction(self._model, len(self.runs), len(self._tables.vocabulary_sizes)).to(device)
-        interactions = [run.model.interaction for run in self.runs]
         for name, parameter in stacked.named_parameters():
             held = [(run.optimizers[1], run.model.interaction.get_parameter(name)) for run in self.runs]
             self._stacked(parameter, held)
         for name, buffer in stacked.named_buffers():
-            own = [interaction.get_buffer(name) for interaction in interactions]
+            own = [run.model.interaction.get_buffer(name) for run in self.runs]
             if _is_stack(buffer, own[0], len(own)):
                 _move(buffer, own)
             else:
@@ -160,13 +152,13 @@ def stack_problem(model: ModelSpec, penalty: Penalty, num_fields: int) -> str:
     """Why seeds of a spec cannot be trained stacked; empty where they can."""
     if penalty is not Penalty.NONE:
         return f"the penalty {penalty.value} is of one model"
-    if _apart(model, num_fields):
+    if _sets_lead(model, num_fields):
         return ""
     return "its interaction does not have the embedding sets in the first dimension of every parameter"
 
 
 @lru_cache(maxsize=4096)
-def _apart(model: ModelSpec, num_fields: int) -> bool:
+def _sets_lead(model: ModelSpec, num_fields: int) -> bool:
     """Whether an interaction of twice the sets has twice of every parameter."""
     with torch.device("meta"):
         one, two = (_interaction(model, seeds, num_fields) for seeds in (1, 2))

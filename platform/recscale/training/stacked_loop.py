@@ -11,7 +11,7 @@ from recscale.training.checkpoints import Checkpoints
 from recscale.training.loop import flushed_subnormals
 from recscale.training.memory import MemoryPeak
 from recscale.training.run import RunData, TrainedTrial, TrainingRun
-from recscale.training.schedule import train_rows
+from recscale.training.schedule import check_trial, train_rows
 from recscale.training.stack import SeedStack
 
 Ended = Callable[[TrialSpec, TrainedTrial | Exception], None]
@@ -32,6 +32,7 @@ def train_stacked(
     and number of threads give the same bits. Time is counted in equal parts, peak memory is that of all. Raises what is
     no single trial's failure.
     """
+    check_trial(specs[0], dataset, device)
     peak = MemoryPeak(device)
     data = RunData.load(dataset, train_rows(dataset, specs[0].train), device)
     live: dict[TrialSpec, TrainingRun] = {}
