@@ -70,7 +70,7 @@ class LaunchOptions:
     to use which."""
     stacked_seeds: int = 1
     """Seeds of a cell that one process trains stacked, at most, as far as its memory holds them: one step is a step of
-    all of them. For small models on GPUs; on CPUs it gains nothing."""
+    all of them. For small models on GPUs; on CPUs it gains little."""
     max_retries: int = 1
     """Restarts of a trial whose process died; it goes on from its checkpoint."""
     privacy: bool = False
