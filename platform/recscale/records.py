@@ -32,6 +32,7 @@ class TableOptimizer(StrEnum):
     """How embedding tables are updated; dense parameters always use fused Adam."""
 
     ADAM = "adam"
+    DEFERRED_ADAM = "deferred_adam"
     LAZY_ADAM = "lazy_adam"
     ROWWISE_ADAGRAD = "rowwise_adagrad"
 
@@ -196,11 +197,12 @@ class TrainSpec:
     learning_rate: float = 1e-3
     """Adam's learning rate, for dense parameters and tables alike."""
     weight_decay: float = 1e-6
-    """Weight decay; with a lazy table optimizer only of rows that the batch touches."""
+    """Weight decay; but for adam, and deferred_adam where decoupled, only of table rows that the batch touches."""
     decay: Decay = Decay.COUPLED
     """coupled: L2 added to the gradient; decoupled: weights shrink by learning_rate * weight_decay each step."""
-    table_optimizer: TableOptimizer = TableOptimizer.LAZY_ADAM
-    """adam | lazy_adam | rowwise_adagrad."""
+    table_optimizer: TableOptimizer = TableOptimizer.DEFERRED_ADAM
+    """adam: every row at every step; deferred_adam: the same, when a row is needed; lazy_adam: moments of rows without
+    a gradient stand still; rowwise_adagrad."""
     precision: Precision = Precision.FP32
     """fp32 | bf16 | tf32."""
     max_epochs: int = 20

@@ -15,7 +15,7 @@ import torch
 
 from recscale.models import cross, normalisation, pairs
 from tests.benchmarks.measure import Side
-from tests.benchmarks.steps import AUC_STEPS, BATCH, LAZY, model_of, our_run, timed_steps
+from tests.benchmarks.steps import AUC_STEPS, BATCH, DEFAULT, model_of, our_run, timed_steps
 from tests.benchmarks.world import vocabulary_sizes, zipf_dataset
 
 WAYS = ("kernels", "torch", "torch.compile")
@@ -41,7 +41,7 @@ def prepared(folder: Path, family: str, way: str) -> Callable[[], float]:
     """Seconds per step, one way."""
     if way != "kernels":
         normalisation.compiles = cross.compiles = pairs.compiles = lambda x: False
-    run = our_run(folder, model_of(family), LAZY)
+    run = our_run(folder, model_of(family), DEFAULT)
     if way == "torch.compile":
         run.model.score = torch.compile(run.model.score)
     return timed_steps(run)

@@ -1,7 +1,7 @@
 """What stacking seeds gains: `python -m tests.benchmarks.stacked` prints a table and writes nothing.
 
 Three seeds of a cell train an epoch one after the other and stacked, in turn, each side in a process of its own: 12
-fields of the embedded world, K = 10, lazy Adam, float32. A ratio above 1 says that stacked steps take less time.
+fields of the embedded world, K = 10, deferred Adam, float32. A ratio above 1 says that stacked steps take less time.
 """
 
 import argparse

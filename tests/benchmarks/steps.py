@@ -24,14 +24,14 @@ WARM = 3
 EPOCH_ROWS = 1_000_000
 TARGETS = {"dnn": 6.0, "finalmlp": 4.0, "ipnn": 12.0, "nfwfm": 20.0, "xdeepfm": 4.0, "dcnv2": 1.6}
 """Asked-for ratios to the baseline with the default optimizer."""
-LAZY, DENSE = TrainSpec(batch_size=BATCH), TrainSpec(batch_size=BATCH, table_optimizer=TableOptimizer.ADAM)
+DEFAULT, DENSE = TrainSpec(batch_size=BATCH), TrainSpec(batch_size=BATCH, table_optimizer=TableOptimizer.ADAM)
 
 
 def measure(folder: Path, repeats: int, gflops: float, families: tuple[str, ...] = tuple(TARGETS)) -> Iterator[Row]:
     """Every family with both optimizers; `gflops` is the measured ceiling."""
     for family in families:
         model = model_of(family)
-        for label, train, least in (("lazy_adam", LAZY, TARGETS[family]), ("adam", DENSE, 1.5)):
+        for label, train, least in (("deferred_adam", DEFAULT, TARGETS[family]), ("adam", DENSE, 1.5)):
             ours, baseline = alternate(
                 Side.ours(our_steps, folder, model, train), Side.baseline(baseline_steps, folder, model), repeats
             )
@@ -152,9 +152,9 @@ def _sets(folder: Path, repeats: int, family: str) -> Row:
     """Seconds per FLOP of four sets against the single table of the same budget."""
     single, multi = model_of(family, 4.0, 1), model_of(family, 4.0, 4)
     sizes = Dataset.open(folder).manifest.vocabulary_sizes
-    flops = [account(model, LAZY, sizes).flops_per_sample for model in (single, multi)]
+    flops = [account(model, DEFAULT, sizes).flops_per_sample for model in (single, multi)]
     several, one = alternate(
-        Side.ours(our_steps, folder, multi, LAZY), Side.ours(our_steps, folder, single, LAZY), repeats
+        Side.ours(our_steps, folder, multi, DEFAULT), Side.ours(our_steps, folder, single, DEFAULT), repeats
     )
     fair = [seconds * flops[1] / flops[0] for seconds in one]
     note = f"scale 4: {flops[1]:,} FLOPs a row in 4 sets, {flops[0]:,} in 1; baseline is the single table, per FLOP"
@@ -162,9 +162,9 @@ def _sets(folder: Path, repeats: int, family: str) -> Row:
 
 
 def _bf16(folder: Path, repeats: int) -> Row:
-    model, half = model_of("dcnv2"), replace(LAZY, precision=Precision.BF16)
+    model, half = model_of("dcnv2"), replace(DEFAULT, precision=Precision.BF16)
     ours, full = alternate(
-        Side.ours(our_steps, folder, model, half), Side.ours(our_steps, folder, model, LAZY), repeats
+        Side.ours(our_steps, folder, model, half), Side.ours(our_steps, folder, model, DEFAULT), repeats
     )
     note = f"baseline is ours in fp32; {_quality(folder, model, half)}"
     return compared("bf16 against fp32, dcnv2", _ms(ours), _ms(full), "ms", ">= 1.5x", note)
@@ -172,7 +172,7 @@ def _bf16(folder: Path, repeats: int) -> Row:
 
 def _collapse(folder: Path, repeats: int, model: ModelSpec) -> Row:
     """What one measurement of every table costs, as a share of the training between two of them."""
-    run = our_run(folder, model, LAZY)
+    run = our_run(folder, model, DEFAULT)
     steps = timed_steps(run)
     shares = []
     for _ in range(repeats):

@@ -3,7 +3,7 @@
     python -m tests.benchmarks.work --picture docs/work.svg
 
 Prints a table per sweep and writes results/<machine>-work.json and a picture of all curves. dnn and dcnv2 at the Criteo
-shape unless the sweep changes it; lazy Adam, float32, as many threads as there are cores.
+shape unless the sweep changes it; deferred Adam, float32, as many threads as there are cores.
 """
 
 import argparse

@@ -25,7 +25,7 @@ from recscale.training.run import TrainingRun
 from recscale.training.traffic import worker_cost
 from tests.benchmarks.bench import environment, line
 from tests.benchmarks.measure import Row, Side, compared
-from tests.benchmarks.steps import BATCH, LAZY, STEPS, WARM
+from tests.benchmarks.steps import BATCH, DEFAULT, STEPS, WARM
 from tests.benchmarks.world import vocabulary_sizes, zipf_dataset
 from tests.training.counting import SentBytes
 
@@ -65,7 +65,7 @@ def measure(folder: Path, repeats: int) -> Iterator[Row]:
     sizes = Dataset.open(folder / "data").manifest.vocabulary_sizes
     for workers, way in SHAPES:
         alone, team = _rounds(folder, workers, way, repeats)
-        counted = worker_cost(MODEL, LAZY, sizes, way, workers)
+        counted = worker_cost(MODEL, DEFAULT, sizes, way, workers)
         sent = {steps.sent for steps in team[0]}
         carried = median(steps.wire for steps in (each[0] for each in team)) / workers
         cpu = [1e3 * median(max(one.cpu_seconds for one in each) for each in sides) for sides in (team, zip(alone))]
@@ -138,7 +138,7 @@ def _trial(data: Path, way: Parallel | None, rank: int, workers: int, store: Pat
         os.environ["GLOO_SOCKET_IFNAME"] = "lo"
         dist.init_process_group("gloo", store=dist.FileStore(str(store), workers), rank=rank, world_size=workers)
     dataset = Dataset.open(data)
-    spec = TrialSpec(dataset.manifest.fingerprint, MODEL, LAZY, seed=0)
+    spec = TrialSpec(dataset.manifest.fingerprint, MODEL, DEFAULT, seed=0)
     return TrainingRun(spec, dataset, torch.device("cpu"), ONE if way is None else strategy_of(way))
 
 

@@ -8,8 +8,10 @@ from torch import nn
 from torch.nn.functional import embedding
 
 from recscale.kernels import touched_rows
+from recscale.models.tables import compiles
 from recscale.records import Decay, TableOptimizer, TrainSpec
-from recscale.training.table_optimizers import RowOptimizer, compiles, summed_rows, table_optimizer
+from recscale.training.row_optimizers import RowOptimizer, summed_rows
+from recscale.training.table_optimizers import table_optimizer
 
 ROWS, COLUMNS, STEPS = 40, 6, 12
 

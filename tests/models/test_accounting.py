@@ -92,21 +92,25 @@ def test_traffic_and_memory_count_the_activations_that_autograd_keeps_on_a_real_
     activations = kept_for_backward(model, torch.zeros(32, N, dtype=torch.int64))
     assert compiled <= activations
     gathered, ids = 32 * N * M * columns(family) * 4, 32 * N * 8
-    kept = 4 * (2 + 2) * cost.table_params + 4 * (1 + 2 + 1) * cost.dense_params
+    kept = 4 * (2 + 2) * cost.table_params + 4 * sum(SIZES) + 4 * (1 + 2 + 1) * cost.dense_params
     step = 2 * (gathered + ids) + 4 * cost.dense_params + activations + gathered
     assert cost.peak_memory_bytes == kept + step
-    table_update = 6 * 4 * M * columns(family) * sum(min(32, size) for size in SIZES)
+    table_update = 2 * (6 * 4 * M * columns(family) + 2 * 4) * sum(min(32, size) for size in SIZES)
     traffic = 4 * gathered + table_update + 10 * 4 * cost.dense_params + 2 * activations
     assert cost.bytes_per_step == pytest.approx(traffic, abs=1)
 
 
 def test_traffic_and_memory_follow_the_table_optimizer():
     costs = {o: account(SPEC, replace(TRAIN, table_optimizer=o), SIZES) for o in TableOptimizer}
-    adam, lazy, adagrad = (costs[o] for o in TableOptimizer)
+    adam, deferred, lazy, adagrad = (costs[o] for o in TableOptimizer)
     table = adam.table_params * 4
     touched = sum(min(32, size) for size in SIZES) / sum(SIZES)
     gathered, ids = 32 * N * M * K * 4, 32 * N * 8
     assert adam.bytes_per_step - lazy.bytes_per_step == pytest.approx(table * (8 - 6 * touched), abs=1)
+    steps = 4 * sum(SIZES)
+    update = touched * (6 * table + 2 * steps)
+    assert deferred.bytes_per_step - lazy.bytes_per_step == pytest.approx(2 * update - touched * 6 * table, abs=1)
+    assert deferred.peak_memory_bytes - lazy.peak_memory_bytes == steps
     assert lazy.bytes_per_step - adagrad.bytes_per_step == pytest.approx(2 * touched * table * (2 - 1 / K), abs=1)
     assert lazy.peak_memory_bytes - adagrad.peak_memory_bytes == table * 2 - table // K
     assert adam.peak_memory_bytes - lazy.peak_memory_bytes == table - 2 * (gathered + ids)

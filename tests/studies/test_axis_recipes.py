@@ -49,9 +49,9 @@ def _planned(name: str, *arguments: str, capsys: pytest.CaptureFixture[str]) -> 
     [
         ("data_amount", ("--fractions", "0.1", "0.5", "1"), 3),
         ("depth", ("--layers", "1", "3"), 2),
-        ("decay", (), 9),
+        ("decay", (), 12),
         ("decay", ("--table-optimizers", "adam", "lazy_adam"), 6),
-        ("decay", ("--axes", "learning_rate=1e-3,1e-4"), 18),
+        ("decay", ("--axes", "learning_rate=1e-3,1e-4"), 24),
     ],
 )
 def test_a_plan_has_a_trial_per_value(

@@ -27,6 +27,7 @@ from recscale.training.loop import train
 from recscale.training.run import TrainedTrial, TrainingRun
 from recscale.training.stack import SeedStack, stack_problem
 from recscale.training.stacked_loop import train_stacked
+from recscale.training.table_optimizers import settle
 from tests.training.ending import Killed, without_clock
 
 CPU = torch.device("cpu")
@@ -206,6 +207,8 @@ def test_a_run_that_leaves_its_stack_goes_on_by_itself(small_dataset: Dataset) -
     runs[1].train_until_evaluation()
     for run in (*others, others[1]):
         run.train_until_evaluation()
+    for run in (*runs, *others):
+        settle(run.optimizers[0])
     for run, other in zip(runs, others, strict=True):
         ours, theirs = run.model.state_dict(), other.model.state_dict()
         assert ours.keys() == theirs.keys()

@@ -6,7 +6,8 @@ from torch import nn
 from torch.nn.functional import embedding
 
 from recscale.records import Decay, TableOptimizer, TrainSpec
-from recscale.training.table_optimizers import LazyAdam, RowwiseAdagrad, dense_adam, table_optimizer
+from recscale.training.row_optimizers import LazyAdam, RowwiseAdagrad
+from recscale.training.table_optimizers import dense_adam, table_optimizer
 
 
 def _tables(rows: int = 7, columns: int = 4) -> tuple[nn.Parameter, nn.Parameter]:

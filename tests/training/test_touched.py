@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from recscale.training.table_optimizers import compiles
+from recscale.models.tables import compiles
 from recscale.training.touched import RowFinder
 
 OFFSETS = torch.tensor([0, 3, 4, 44])

@@ -17,6 +17,8 @@ from recscale.records import ModelSpec, TableOptimizer, TrainSpec
 
 FLOAT_BYTES = 4
 INDEX_BYTES = 8
+STEP_BYTES = 4
+"""Of the step that a table's row is at."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,7 @@ def account(spec: ModelSpec, train: TrainSpec, vocabulary_sizes: tuple[int, ...]
     rows, optimizer = train.batch_size, train.table_optimizer
     sizes = StepSizes(
         table=table_params * FLOAT_BYTES,
-        table_states=_state_params(table_params, model.tables.embed_dim, optimizer) * FLOAT_BYTES,
+        table_states=_state_bytes(model.tables.weight.shape, model.tables.embed_dim, optimizer),
         touched_share=_touched_share(vocabulary_sizes, rows, optimizer),
         gathered=rows * len(vocabulary_sizes) * model.tables.weight.shape[1] * FLOAT_BYTES,
         ids=rows * len(vocabulary_sizes) * INDEX_BYTES,
@@ -86,12 +88,14 @@ def step_bytes(sizes: StepSizes, optimizer: TableOptimizer) -> int:
     """Bytes touched per optimizer step, caches ignored.
 
     Gather: read the rows, write the batch = 2 gathered. Its gradient: written once, read once = 2 gathered.
-    Table update, over the visited rows: read and write weights and states = 2 (table + states); a dense gradient of
-    table size is written as zeros, added to, and read by the optimizer = 2 table more.
+    Table update, over the visited rows: read and write weights and states = 2 (table + states), and as much again where
+    rows first take the steps that they deferred; a dense gradient of table size is written as zeros, added to, and read
+    by the optimizer = 2 table more.
     Dense parameters: read forward and backward, gradient written and read, Adam reads and writes weight and two
     moments = 10 dense. Activations: written forward, read backward = 2 activations.
     """
-    update = sizes.touched_share * 2 * (sizes.table + sizes.table_states)
+    visits = 2 if optimizer is TableOptimizer.DEFERRED_ADAM else 1
+    update = visits * sizes.touched_share * 2 * (sizes.table + sizes.table_states)
     dense_gradient = 2 * sizes.table if optimizer is TableOptimizer.ADAM else 0
     return round(4 * sizes.gathered + update + dense_gradient + 10 * sizes.dense + 2 * sizes.activations)
 
@@ -109,9 +113,13 @@ def memory_bytes(sizes: StepSizes, optimizer: TableOptimizer) -> int:
     return kept + table_gradient + sizes.dense + sizes.activations + sizes.gathered
 
 
-def _state_params(table_params: int, embed_dim: int, optimizer: TableOptimizer) -> int:
-    """Two moments per entry, or one accumulator per row and set."""
-    return table_params // embed_dim if optimizer is TableOptimizer.ROWWISE_ADAGRAD else 2 * table_params
+def _state_bytes(shape: Sequence[int], embed_dim: int, optimizer: TableOptimizer) -> int:
+    """Two moments per entry, and the step that a row is at where steps are deferred; or an accumulator per row, set."""
+    rows, columns = shape
+    if optimizer is TableOptimizer.ROWWISE_ADAGRAD:
+        return rows * columns // embed_dim * FLOAT_BYTES
+    steps = rows * STEP_BYTES if optimizer is TableOptimizer.DEFERRED_ADAM else 0
+    return 2 * rows * columns * FLOAT_BYTES + steps
 
 
 def _touched_share(vocabulary_sizes: Sequence[int], batch_rows: int, optimizer: TableOptimizer) -> float:

@@ -57,8 +57,14 @@ class TrainingPenalty(nn.Module):
     def add_table_gradient(self, tables: EmbeddingTables) -> None:
         """Adds to the tables' gradient, after the backward pass, what the term does not carry through autograd."""
 
+    def tables_move(self, tables: EmbeddingTables, row_L: Tensor) -> None:
+        """Called before a step moves the rows of its batch, and before they catch up with deferred steps."""
+
     def tables_moved(self, tables: EmbeddingTables) -> None:
         """Called after the optimizer's step."""
+
+    def tables_settled(self, tables: EmbeddingTables) -> None:
+        """Called after deferred steps of all rows."""
 
 
 class OrthogonalityPenalty(TrainingPenalty):
@@ -96,7 +102,8 @@ class SpectrumFlatteningPenalty(TrainingPenalty):
 
     Autograd through the tables would give a gradient on every row. Here the gradient of row e of table t is e G_t, with
     G_t decomposed anew every REFRESH_STEPS steps; a sparse gradient stays sparse, a dense one gets it on all rows.
-    Gram matrices follow the rows that a sparse step moves; after a dense one they are multiplied out when needed.
+    Gram matrices follow the rows that a sparse step moves and those steps that the rows had deferred; after a dense one
+    they are multiplied out when needed.
     """
 
     value: Tensor
@@ -111,7 +118,7 @@ class SpectrumFlatteningPenalty(TrainingPenalty):
         self.register_buffer("gram_TKK", self._grams(model.tables))
         self.register_buffer("factor_TKK", torch.zeros_like(self.gram_TKK, dtype=torch.float32))
         self._finder = RowFinder()
-        self._before: tuple[TouchedRows, Tensor] | None = None
+        self._before: tuple[Tensor, TouchedRows, Tensor] | None = None
 
     def forward(self, model: MultiEmbeddingModel, emb_MBNK: Tensor, step: int) -> Tensor:
         """weight * the flattening of the newest decomposition, a constant to autograd."""
@@ -130,6 +137,13 @@ class SpectrumFlatteningPenalty(TrainingPenalty):
         self.factor_TKK.copy_(flattening.factor_TKK)
 
     @torch.no_grad()
+    def tables_move(self, tables: EmbeddingTables, row_L: Tensor) -> None:
+        """Keeps the rows of a sparse gradient as the Gram matrices know them."""
+        if tables.gradient_layout is GradientLayout.SPARSE:
+            touched = self._finder.find(row_L, tables.weight, tables.offsets_N)
+            self._before = row_L, touched, tables.weight.index_select(0, touched.row_U)
+
+    @torch.no_grad()
     def add_table_gradient(self, tables: EmbeddingTables) -> None:
         """Adds weight * e G_t to every row of a dense gradient, or once to the touched rows of a sparse one."""
         weight_VW, grad = tables.weight, tables.weight.grad
@@ -137,22 +151,33 @@ class SpectrumFlatteningPenalty(TrainingPenalty):
         if not grad.is_sparse:
             grad.add_(self._push(weight_VW, list(tables.vocabulary_sizes)))
             return
-        touched = self._finder.find(grad._indices()[0], weight_VW, tables.offsets_N)
-        touched_UW = weight_VW.index_select(0, touched.row_U)
-        grad._values().index_add_(0, touched.place_U, self._push(touched_UW, touched.sizes))
-        self._before = (touched, touched_UW)
+        assert self._before is not None
+        looked_up_L, touched, _ = self._before
+        push_UW = self._push(weight_VW.index_select(0, touched.row_U), touched.sizes)
+        row_L = grad._indices()[0]
+        if torch.equal(row_L, looked_up_L):
+            grad._values().index_add_(0, touched.place_U, push_UW)
+            return
+        # Gradients of several workers: the same rows at other places.
+        found = self._finder.find(row_L, weight_VW, tables.offsets_N)
+        grad._values().index_add_(0, found.place_U[found.row_U.argsort()], push_UW[touched.row_U.argsort()])
 
     @torch.no_grad()
     def tables_moved(self, tables: EmbeddingTables) -> None:
         """Adds what the touched rows changed to the Gram matrices: N^T N - O^T O, symmetric part of (N-O)^T (N+O)."""
         if self._before is None:
             return
-        (touched, old_UW), self._before = self._before, None
+        (_, touched, old_UW), self._before = self._before, None
         moves = self._finder.moves(touched.row_U, tables.weight, old_UW)
         parts = (torch.split(by_vector(move_UW, self.vectors_per_id), touched.sizes) for move_UW in moves)
         products = map(vector_products, *parts)
         half_TKK = torch.cat(list(products)).double() / 2
         self.gram_TKK.add_(half_TKK + half_TKK.mT)
+
+    @torch.no_grad()
+    def tables_settled(self, tables: EmbeddingTables) -> None:
+        """Multiplies the Gram matrices out anew."""
+        self.gram_TKK.copy_(self._grams(tables))
 
     def _push(self, row_UW: Tensor, sizes: list[int]) -> Tensor:
         """weight * e G_t of rows e, `sizes` of them of every field."""

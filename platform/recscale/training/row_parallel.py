@@ -87,13 +87,13 @@ class RowShardedTables(EmbeddingTables):
         own = min(most, rows - self.first)
         self.weight = nn.Parameter(torch.empty(own, columns))
         self.draw_part((rows, columns), (self.first, 0))
-        self._looked_up = torch.empty(0, dtype=torch.int64)
+        self._looked_up = torch.empty(0, len(vocabulary_sizes), dtype=torch.int64)
 
     def forward(self, ids_BN: Tensor) -> Tensor:
         """Vectors emb_MBNK of this worker's slice of the batch."""
         from torch.distributed.tensor import DTensor, Replicate, Shard  # takes a second, which one worker need not pay
 
-        self._looked_up = rows_BN = ids_BN + self.offsets_N
+        self._looked_up = ids_BN
         columns = self.weight.shape[1]
         weight_VC = DTensor.from_local(
             self.weight,
@@ -103,7 +103,7 @@ class RowShardedTables(EmbeddingTables):
             shape=torch.Size((self.rows, columns)),
             stride=(columns, 1),
         )
-        rows = DTensor.from_local(rows_BN, self._mesh, [Replicate()], run_check=False)
+        rows = DTensor.from_local(ids_BN + self.offsets_N, self._mesh, [Replicate()], run_check=False)
         looked_up = functional.embedding(rows, weight_VC)
         emb_BNC: Tensor = looked_up.redistribute(placements=[Shard(0)]).to_local()  # type: ignore[attr-defined]
         emb_BNMK = emb_BNC.view(*emb_BNC.shape[:2], self.num_sets, self.embed_dim)
@@ -116,10 +116,15 @@ class RowShardedTables(EmbeddingTables):
 
         return init_device_mesh(self.weight.device.type, (self.workers,))
 
+    def rows_of(self, ids_BN: Tensor) -> Tensor:
+        """Own rows among those of a batch, counted from its first."""
+        row_BN = ids_BN + (self.offsets_N - self.first)
+        return row_BN[(row_BN >= 0) & (row_BN < len(self.weight))]
+
     def touched_rows(self) -> Tensor:
-        """Own rows, counted from its first, that the newest batch looked up."""
-        row_L: Tensor = torch.unique(self._looked_up) - self.first
-        return row_L[(row_L >= 0) & (row_L < len(self.weight))]
+        """Own rows that the newest batch looked up, each once."""
+        row_U: Tensor = torch.unique(self.rows_of(self._looked_up))
+        return row_U
 
 
 @dataclass(frozen=True)

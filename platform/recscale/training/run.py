@@ -37,7 +37,7 @@ from recscale.training.metrics import score_predictions
 from recscale.training.parallel import ONE, Strategy
 from recscale.training.penalties import build_penalty
 from recscale.training.schedule import check_trial, next_evaluation, train_rows, trainable_batches
-from recscale.training.table_optimizers import dense_adam, load_optimizer, table_optimizer
+from recscale.training.table_optimizers import catch_up, dense_adam, load_optimizer, settle, table_optimizer
 
 EVALUATION_BATCH = 8192
 """Rows per batch where no gradient is kept."""
@@ -146,6 +146,9 @@ class TrainingRun:
     def _optimize(self, batch: Batch) -> None:
         """One step of all optimizers."""
         strategy = self.strategy
+        row_L = self.model.tables.rows_of(batch.ids_BN).reshape(-1)
+        self.penalty.tables_move(self.model.tables, row_L)
+        catch_up(self.optimizers[0], row_L)
         strategy.begin(self.spec.seed, self.step)
         part = strategy.part(batch)
         with autocast(self.device, self.spec.train.precision):
@@ -172,6 +175,8 @@ class TrainingRun:
     def evaluate(self) -> Evaluation:
         """Looks at the valid split and the tables; keeps the weights where the valid AUC is the best so far."""
         started = time.perf_counter()
+        settle(self.optimizers[0])
+        self.penalty.tables_settled(self.model.tables)
         valid = score_predictions(*self._predict("valid"))
         measured = self._measure()
         batches = trainable_batches(self.splits["train"].rows, self.spec.train.batch_size)

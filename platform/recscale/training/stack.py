@@ -23,7 +23,7 @@ from recscale.models.families import Interaction, built_interaction, get_family
 from recscale.models.sets import interact, interaction_spec, join
 from recscale.records import ModelSpec, Penalty
 from recscale.training.run import TrainingRun, autocast
-from recscale.training.table_optimizers import dense_adam, table_optimizer
+from recscale.training.table_optimizers import catch_up, dense_adam, settle, table_optimizer
 
 Held = tuple[torch.optim.Optimizer, nn.Parameter]
 """A run's parameter, and the run's optimizer that has its state."""
@@ -68,6 +68,7 @@ class SeedStack:
         for run in self.runs:
             with noted(run):
                 run.losses.check(run.step)
+        settle(self._optimizers[0])
         self._give_states()
         seconds = time.perf_counter() - started
         for run in self.runs:
@@ -78,8 +79,10 @@ class SeedStack:
         """One step of all optimizers on a batch of every run; loss_S."""
         ids_SBN = torch.stack([batch.ids_BN for batch in batches])
         label_SB = torch.stack([batch.label_B for batch in batches])
+        rows_SBN = ids_SBN + self._offsets_S1N
+        catch_up(self._optimizers[0], rows_SBN)
         with autocast(label_SB.device, self._train.precision):
-            emb_SMBNK = self._tables.vectors(ids_SBN + self._offsets_S1N, self._table)
+            emb_SMBNK = self._tables.vectors(rows_SBN, self._table)
             logit_SB = self._score(emb_SMBNK.flatten(0, 1))
         loss_S = binary_cross_entropy_with_logits(logit_SB, label_SB, reduction="none").mean(1)
         for optimizer in self._optimizers:

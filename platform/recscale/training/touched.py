@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from recscale.models.tables import compiles
-from recscale.training.table_optimizers import sorted_lookups
+from recscale.training.row_optimizers import sorted_lookups
 
 
 class TouchedRows(NamedTuple):

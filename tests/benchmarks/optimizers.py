@@ -1,0 +1,67 @@
+"""A step under each table optimizer at several vocabularies: prints a table, writes nothing.
+
+`python -m tests.benchmarks.optimizers --ids 1100000 11000000`; each optimizer in a process of its own, in turn, on 64
+batches of the shape of the training steps (39 fields, Zipf ids, batch 2048, float32), so that rows miss steps as they do
+in training.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import cycle, islice
+from pathlib import Path
+from statistics import median
+
+from recscale.records import TableOptimizer, TrainSpec
+from tests.benchmarks.measure import Side
+from tests.benchmarks.steps import BATCH, model_of, our_run
+from tests.benchmarks.world import vocabulary_sizes, zipf_dataset
+
+BATCHES, STEPS = 64, 16
+
+
+def main() -> None:
+    """Median milliseconds of a step and the repeats' extremes, by vocabulary, family and optimizer."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--families", nargs="+", default=["dnn", "nfwfm", "dcnv2"])
+    parser.add_argument("--ids", nargs="+", type=int, default=[1_100_000, 11_000_000])
+    parser.add_argument("--repeats", type=int, default=7)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        for ids in options.ids:
+            zipf_dataset(Path(folder) / str(ids), BATCH * BATCHES, vocabulary_sizes(ids))
+            for family in options.families:
+                with ExitStack() as stack:
+                    sides = {
+                        optimizer: stack.enter_context(Side.ours(prepared, Path(folder) / str(ids), family, optimizer))
+                        for optimizer in TableOptimizer
+                    }
+                    turns = [[1e3 * side() for side in sides.values()] for _ in range(options.repeats)]
+                for optimizer, times in zip(sides, zip(*turns, strict=True), strict=True):
+                    spread = f"{median(times):6.1f} ms [{min(times):.1f}, {max(times):.1f}]"
+                    print(f"{ids:>11,} {family:6} {optimizer:16} {spread}", flush=True)
+
+
+def prepared(folder: Path, family: str, optimizer: TableOptimizer) -> Callable[[], float]:
+    """Seconds per step, the loader left out, after every batch was seen once."""
+    run = our_run(folder, model_of(family), TrainSpec(batch_size=BATCH, table_optimizer=optimizer))
+    run.model.train()
+    batches = list(run.splits["train"].epoch(BATCH, 0, 0))
+    for batch in batches:
+        run._optimize(batch)
+    coming = cycle(batches)
+
+    def steps() -> float:
+        chosen = list(islice(coming, STEPS))
+        started = time.perf_counter()
+        for batch in chosen:
+            run._optimize(batch)
+        return (time.perf_counter() - started) / STEPS
+
+    return steps
+
+
+if __name__ == "__main__":
+    main()
