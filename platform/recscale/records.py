@@ -201,8 +201,8 @@ class TrainSpec:
     decay: Decay = Decay.COUPLED
     """coupled: L2 added to the gradient; decoupled: weights shrink by learning_rate * weight_decay each step."""
     table_optimizer: TableOptimizer = TableOptimizer.DEFERRED_ADAM
-    """adam: every row at every step; deferred_adam: the same, when a row is needed; lazy_adam: moments of rows without
-    a gradient stand still; rowwise_adagrad."""
+    """adam: every row at every step; deferred_adam: the same when a row is needed, but L2 only of touched rows;
+    lazy_adam: rows without a gradient stand still; rowwise_adagrad."""
     precision: Precision = Precision.FP32
     """fp32 | bf16 | tf32."""
     max_epochs: int = 20

@@ -1,8 +1,8 @@
 """A step under each table optimizer at several vocabularies: prints a table, writes nothing.
 
 `python -m tests.benchmarks.optimizers --ids 1100000 11000000`; each optimizer in a process of its own, in turn, on 64
-batches of the shape of the training steps (39 fields, Zipf ids, batch 2048, float32), so that rows miss steps as they do
-in training.
+batches of the shape of the training steps (39 fields, Zipf ids, batch 2048, float32), so that rows miss steps as they
+do in training. What an evaluation has to wait for, deferred steps of all rows, is the last column.
 """
 
 import argparse
@@ -23,29 +23,30 @@ BATCHES, STEPS = 64, 16
 
 
 def main() -> None:
-    """Median milliseconds of a step and the repeats' extremes, by vocabulary, family and optimizer."""
+    """Median milliseconds of a step, and of settling, and the repeats' extremes, by vocabulary, family, optimizer."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--families", nargs="+", default=["dnn", "nfwfm", "dcnv2"])
-    parser.add_argument("--ids", nargs="+", type=int, default=[1_100_000, 11_000_000])
+    parser.add_argument("--ids", nargs="+", type=int, default=[1_100_000])
     parser.add_argument("--repeats", type=int, default=7)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for ids in options.ids:
-            zipf_dataset(Path(folder) / str(ids), BATCH * BATCHES, vocabulary_sizes(ids))
+            path = Path(folder) / str(ids)
+            zipf_dataset(path, BATCH * BATCHES, vocabulary_sizes(ids))
             for family in options.families:
                 with ExitStack() as stack:
                     sides = {
-                        optimizer: stack.enter_context(Side.ours(prepared, Path(folder) / str(ids), family, optimizer))
+                        optimizer: stack.enter_context(Side.ours(prepared, path, family, optimizer))
                         for optimizer in TableOptimizer
                     }
-                    turns = [[1e3 * side() for side in sides.values()] for _ in range(options.repeats)]
+                    turns = [[side() for side in sides.values()] for _ in range(options.repeats)]
                 for optimizer, times in zip(sides, zip(*turns, strict=True), strict=True):
-                    spread = f"{median(times):6.1f} ms [{min(times):.1f}, {max(times):.1f}]"
-                    print(f"{ids:>11,} {family:6} {optimizer:16} {spread}", flush=True)
+                    step, settled = (_text([1e3 * each for each in part]) for part in zip(*times, strict=True))
+                    print(f"{ids:>11,} {family:6} {optimizer:16} {step} a step, {settled} to settle", flush=True)
 
 
-def prepared(folder: Path, family: str, optimizer: TableOptimizer) -> Callable[[], float]:
-    """Seconds per step, the loader left out, after every batch was seen once."""
+def prepared(folder: Path, family: str, optimizer: TableOptimizer) -> Callable[[], tuple[float, float]]:
+    """Seconds per step, the loader left out, after every batch was seen once; and those of settling after them."""
     run = our_run(folder, model_of(family), TrainSpec(batch_size=BATCH, table_optimizer=optimizer))
     run.model.train()
     batches = list(run.splits["train"].epoch(BATCH, 0, 0))
@@ -53,14 +54,20 @@ def prepared(folder: Path, family: str, optimizer: TableOptimizer) -> Callable[[
         run._optimize(batch)
     coming = cycle(batches)
 
-    def steps() -> float:
+    def steps() -> tuple[float, float]:
         chosen = list(islice(coming, STEPS))
         started = time.perf_counter()
         for batch in chosen:
             run._optimize(batch)
-        return (time.perf_counter() - started) / STEPS
+        stepped = time.perf_counter()
+        run.settle()
+        return (stepped - started) / STEPS, time.perf_counter() - stepped
 
     return steps
+
+
+def _text(milliseconds: list[float]) -> str:
+    return f"{median(milliseconds):6.1f} ms [{min(milliseconds):.1f}, {max(milliseconds):.1f}]"
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """What each penalty adds to a training step: `python -m tests.benchmarks.penalties` prints a table and writes nothing.
 
 A trial's own steps are timed with and without the penalty in turn, in processor time, so that other work on the machine
-disturbs little and both alike. 39 fields with vocabularies of 3 to 100,000 ids, Zipf ids, batch 2048, deferred Adam, K = 10
-in each of 4 sets (flattening, which is about single-embedding: one set of the same budget, K = 40). One thread, as a
-pooled trial on one CPU has.
+disturbs little and both alike. 39 fields with vocabularies of 3 to 100,000 ids, Zipf ids, batch 2048, deferred Adam,
+K = 10 in each of 4 sets (flattening, which is about single-embedding: one set of the same budget, K = 40). One thread,
+as a pooled trial on one CPU has.
 """
 
 import argparse

@@ -128,6 +128,7 @@ def _quality(folder: Path, model: ModelSpec, train: TrainSpec) -> str:
     run.model.train()
     for batch in _first_batches(run.splits["train"]):
         run._optimize(batch)
+    run.settle()
     ours = roc_auc(*run._predict("test"))
     return f"test AUC after {AUC_STEPS} steps {ours:.4f}, baseline {_baseline_auc(folder, model):.4f}"
 
@@ -176,6 +177,7 @@ def _collapse(folder: Path, repeats: int, model: ModelSpec) -> Row:
     steps = timed_steps(run)
     shares = []
     for _ in range(repeats):
+        run.settle()
         started = time.perf_counter()
         run._measure()
         shares.append(100 * (time.perf_counter() - started) / (steps() * EPOCH_ROWS / BATCH))

@@ -83,9 +83,9 @@ def numbers(table: pa.Table) -> np.ndarray:
 @pytest.mark.parametrize(
     ("workers", "parallel", "optimizer"),
     [
-        (2, Parallel.DATA, TableOptimizer.LAZY_ADAM),
+        (2, Parallel.DATA, TableOptimizer.DEFERRED_ADAM),
         (2, Parallel.SETS, TableOptimizer.LAZY_ADAM),
-        (2, Parallel.ROWS, TableOptimizer.LAZY_ADAM),
+        (2, Parallel.ROWS, TableOptimizer.DEFERRED_ADAM),
         (4, Parallel.DATA, TableOptimizer.ADAM),
         (4, Parallel.SETS, TableOptimizer.ROWWISE_ADAGRAD),
     ],

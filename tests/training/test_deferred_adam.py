@@ -1,6 +1,7 @@
 """Deferred Adam against torch's dense Adam: the same rows at the same steps, whoever computes it."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from recscale.data.reader import Dataset
-from recscale.models.tables import compiles
+from recscale.errors import ConfigError
 from recscale.records import Decay, ModelSpec, TableOptimizer, TrainSpec, TrialSpec
-from recscale.training.deferred_adam import HORIZON, DeferredAdam, missed_sums
+from recscale.training import deferred_adam, row_optimizers
+from recscale.training.deferred_adam import HORIZON, DeferredAdam, check_deferral, missed_sums
 from recscale.training.run import TrainingRun
 
 ROWS, COLUMNS, RATE = 60, 5, 0.01
@@ -40,11 +42,21 @@ def _step(optimizer: torch.optim.Optimizer, table: nn.Parameter, row_L: Tensor, 
     optimizer.step()
 
 
+def _without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an accelerator computes it."""
+    for module in (deferred_adam, row_optimizers):
+        monkeypatch.setattr(module, "compiles", lambda table: False)
+
+
 @pytest.mark.parametrize("decay", list(Decay))
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_rows_are_those_of_dense_adam_when_looked_up_and_when_settled(dtype: torch.dtype, decay: Decay) -> None:
+@pytest.mark.parametrize(("dtype", "kernels"), [(torch.float32, True), (torch.float32, False), (torch.float64, False)])
+def test_rows_are_those_of_dense_adam_when_looked_up_and_when_settled(
+    dtype: torch.dtype, kernels: bool, decay: Decay, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ours, reference = _tables(dtype)
-    assert compiles(ours) is (dtype is torch.float32)
+    if not kernels:
+        _without_kernels(monkeypatch)
+    assert deferred_adam.compiles(ours) is kernels
     deferred = DeferredAdam([ours], RATE, WEIGHT_DECAY[decay], decay)
     dense = TORCHS_OWN[decay]([reference], lr=RATE, weight_decay=WEIGHT_DECAY[decay])
     close = {"rtol": 2e-5, "atol": 5e-6} if dtype is torch.float32 else {"rtol": 1e-6, "atol": 1e-7}
@@ -117,6 +129,53 @@ def test_settled_rows_take_no_step_twice_and_a_loaded_state_owes_none() -> None:
     assert torch.equal(again.param_groups[0]["params"][0], settled)
 
 
+@pytest.mark.parametrize("kernels", [True, False])
+@pytest.mark.parametrize("decay", list(Decay))
+def test_a_row_that_missed_a_million_steps_has_come_to_rest(
+    decay: Decay, kernels: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not kernels:
+        _without_kernels(monkeypatch)
+    found = []
+    for missed in (20_000, 1_000_000):
+        table, _ = _tables(torch.float32)
+        optimizer = DeferredAdam([table], RATE, 0.0, decay)
+        _step(optimizer, table, torch.arange(ROWS), torch.ones(ROWS, COLUMNS))
+        optimizer.state[table]["step"].fill_(missed)
+        optimizer.settle()
+        found.append(table.detach())
+    torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-7)
+    assert optimizer.state[table]["exp_avg"].abs().max() == 0
+
+
+def test_kernel_threads_share_rows_and_not_bits() -> None:
+    threads, tables = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            table, _ = _tables(torch.float32)
+            optimizer = DeferredAdam([table], RATE, 0.0)
+            for row_L, grad_LC in _gradients(50):
+                optimizer.catch_up(row_L)
+                _step(optimizer, table, row_L, grad_LC)
+            optimizer.settle()
+            tables.append(table.detach())
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(tables[0], tables[1])
+    assert torch.equal(tables[0], tables[2])
+
+
+@pytest.mark.parametrize(("rate", "decay"), [(1e-2, 10.0), (0.1, 1.0), (1.0, 1.0)])
+def test_decay_that_outruns_momentum_is_refused(rate: float, decay: float) -> None:
+    train = TrainSpec(learning_rate=rate, weight_decay=decay, decay=Decay.DECOUPLED)
+    with pytest.raises(ConfigError, match=r"learning_rate \* weight_decay is .* at most 0.05 .* table_optimizer adam"):
+        check_deferral(train)
+    check_deferral(replace(train, weight_decay=0.05 / rate))
+    check_deferral(replace(train, table_optimizer=TableOptimizer.ADAM))
+    check_deferral(replace(train, decay=Decay.COUPLED))
+
+
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.parametrize("num_sets", [1, 2])
 def test_a_training_is_that_of_dense_adam(num_sets: int, small_dataset: Dataset) -> None:
@@ -138,7 +197,7 @@ def test_a_training_is_that_of_dense_adam(num_sets: int, small_dataset: Dataset)
 
 
 def test_sums_to_infinity_are_those_of_their_terms() -> None:
-    for sums, fade, correction in zip(missed_sums(0.9, 0.999, 1.0), (0.9, 0.9 / 0.999**0.5), (0.0, 1.0), strict=True):
+    for sums, fade, correction in zip(missed_sums(1.0), (0.9, 0.9 / 0.999**0.5), (0.0, 1.0), strict=True):
         for step in (0, 1, 77, HORIZON):
             term = np.arange(1, 1500, dtype=np.float64)
             root = np.sqrt(1 - 0.999 ** (step + term)) if correction else 1.0

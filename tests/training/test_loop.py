@@ -1,6 +1,7 @@
 """The training loop: bits, resumption, early stopping, refusals."""
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,18 @@ def test_same_seed_same_bits_and_a_killed_run_ends_with_them(
     assert whole.spectra.equals(resumed.spectra)
     assert whole.sub_embeddings is not None
     assert whole.sub_embeddings.equals(resumed.sub_embeddings)
+
+
+def test_a_state_between_evaluations_owes_no_row_a_step(small_dataset: Dataset) -> None:
+    run, other = (TrainingRun(_spec(small_dataset), small_dataset, CPU) for _ in range(2))
+    for each in (run, other):
+        each.evaluate()
+        for batch in islice(each.splits["train"].epoch(TRAIN.batch_size, 3, 0), 3):
+            each._optimize(batch)
+    state = run.state()
+    assert not torch.equal(state["model"]["tables.weight"], other.model.tables.weight)
+    other.settle()
+    assert torch.equal(state["model"]["tables.weight"], other.model.tables.weight)
 
 
 def test_another_seed_gives_other_bits(small_dataset: Dataset, tmp_path: Path) -> None:

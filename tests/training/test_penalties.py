@@ -148,7 +148,7 @@ def test_flattening_adds_its_gradient_once_per_touched_row(layout: GradientLayou
     model = MultiEmbeddingModel(replace(SINGLE, base_dim=2), (5, 3, 9), layout)
     ids = torch.tensor([[0, 2, 7], [4, 2, 7], [4, 1, 0]])
     penalty = SpectrumFlatteningPenalty(0.5, model)
-    penalty.tables_move(model.tables, model.tables.rows_of(ids).reshape(-1))
+    penalty.before_step(model.tables, ids)
     emb = model.tables(ids)
     penalty(model, emb, step=0)
     model.score(emb).sum().backward()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,6 @@ from recscale.training.loop import train
 from recscale.training.run import TrainedTrial, TrainingRun
 from recscale.training.stack import SeedStack, stack_problem
 from recscale.training.stacked_loop import train_stacked
-from recscale.training.table_optimizers import settle
 from tests.training.ending import Killed, without_clock
 
 CPU = torch.device("cpu")
@@ -207,8 +207,6 @@ def test_a_run_that_leaves_its_stack_goes_on_by_itself(small_dataset: Dataset) -
     runs[1].train_until_evaluation()
     for run in (*others, others[1]):
         run.train_until_evaluation()
-    for run in (*runs, *others):
-        settle(run.optimizers[0])
     for run, other in zip(runs, others, strict=True):
         ours, theirs = run.model.state_dict(), other.model.state_dict()
         assert ours.keys() == theirs.keys()
@@ -220,6 +218,18 @@ def test_a_run_that_leaves_its_stack_goes_on_by_itself(small_dataset: Dataset) -
                 {k: v.shape for k, v in each.items()} for each in expected.values()
             ]
             assert all(each["step"] == expected[number]["step"] for number, each in states.items())
+
+
+def test_steps_that_a_run_has_deferred_are_not_lost_when_it_is_stacked(small_dataset: Dataset) -> None:
+    specs = specs_of(small_dataset)
+    runs, others = ([TrainingRun(spec, small_dataset, CPU) for spec in specs] for _ in range(2))
+    for run in (*runs, *others):
+        for batch in islice(run.splits["train"].epoch(TRAIN.batch_size, run.spec.seed, 0), 3):
+            run._optimize(batch)
+    assert not SeedStack(runs).train_until_evaluation()
+    for run, other in zip(runs, others, strict=True):
+        other.train_until_evaluation()
+        assert torch.allclose(run.model.tables.weight, other.model.tables.weight, atol=1e-4)
 
 
 def test_what_cannot_be_stacked_is_told() -> None:

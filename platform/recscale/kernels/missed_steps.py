@@ -7,7 +7,6 @@ Legend: L rows, duplicates included, V table rows, C columns of a row, S steps.
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numba import njit
 
 from recscale.kernels.threads import spread
@@ -15,9 +14,11 @@ from recscale.kernels.threads import spread
 Array = np.ndarray
 SIDE_BY_SIDE = 4
 """log2 of the rows that lie side by side and are one thread's: no two threads write one cache line."""
+GROUPS = 1024
+"""Groups of such rows that threads share out, a power of two."""
 
 
-class Rows(NamedTuple):
+class LateRows(NamedTuple):
     """A table whose rows are each as it was after some step."""
 
     weight_VC: Array
@@ -34,9 +35,13 @@ class Rule(NamedTuple):
     """Adam's steps without a gradient."""
 
     sum_S: Array
-    """C from each step to infinity."""
+    """P from each step to infinity."""
     ratio_S: Array
-    """R from each step to infinity."""
+    """Q from each step to infinity."""
+    fade: float
+    """What P's terms are multiplied by at every step."""
+    ratio_fade: float
+    """What Q's terms are multiplied by at every step."""
     beta1: float
     """Decay of the first moment."""
     beta2: float
@@ -49,10 +54,9 @@ class Rule(NamedTuple):
     """What is added to the root of the second moment."""
 
 
-def take(row_L: Array, rows: Rows, rule: Rule, step: int) -> None:
+def take(row_L: Array, late: LateRows, rule: Rule, step: int) -> None:
     """In place: takes rows to a step."""
-    pieces = 1 << (torch.get_num_threads().bit_length() - 1)
-    spread(lambda first, last: _take(row_L, *rows, *rule, step, first, last, pieces - 1), pieces)
+    spread(lambda first, last: _take(row_L, *late, *rule, step, first, last), GROUPS)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -64,6 +68,8 @@ def _take(
     step_V: Array,
     sum_S: Array,
     ratio_S: Array,
+    fade: float,
+    ratio_fade: float,
     beta1: float,
     beta2: float,
     shrink: float,
@@ -72,25 +78,24 @@ def _take(
     step: int,
     first: int,
     last: int,
-    mask: int,
 ) -> None:
     columns, horizon = weight_VC.shape[1], len(sum_S) - 1
     sum_end, ratio_end = sum_S[min(step, horizon)], ratio_S[min(step, horizon)]
     small = np.float32(eps)
     for place in range(len(row_L)):
         row = row_L[place]
-        piece = (row >> SIDE_BY_SIDE) & mask
-        if piece < first or piece >= last or step_V[row] == step:
+        group = (row >> SIDE_BY_SIDE) & (GROUPS - 1)
+        if group < first or group >= last or step_V[row] == step:
             continue
         missed, start = step - step_V[row], min(step_V[row], horizon)
         step_V[row] = step
-        fade, square_fade, shrunk = beta1**missed, beta2**missed, shrink**missed
-        total = sum_S[start] - fade / shrunk * sum_end
-        ratio = ratio_S[start] - fade / shrunk / np.sqrt(square_fade) * ratio_end
+        total = sum_S[start] - fade**missed * sum_end
+        ratio = ratio_S[start] - ratio_fade**missed * ratio_end
         size, root = np.float32(learning_rate * total), np.float32(total / ratio)
-        fade_32, square_fade_32, shrunk_32 = np.float32(fade), np.float32(square_fade), np.float32(shrunk)
+        mean_fade, square_fade = np.float32(beta1**missed), np.float32(beta2**missed)
+        shrunk = np.float32(shrink**missed)
         for c in range(columns):
             mean, square = mean_VC[row, c], square_VC[row, c]
-            weight_VC[row, c] = (weight_VC[row, c] - size * mean / (np.sqrt(square) * root + small)) * shrunk_32
-            mean_VC[row, c] = mean * fade_32
-            square_VC[row, c] = square * square_fade_32
+            weight_VC[row, c] = (weight_VC[row, c] - size * mean / (np.sqrt(square) * root + small)) * shrunk
+            mean_VC[row, c] = mean * mean_fade
+            square_VC[row, c] = square * square_fade

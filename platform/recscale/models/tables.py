@@ -111,11 +111,11 @@ class EmbeddingTables(nn.Module):
 
     def forward(self, ids_BN: Tensor) -> Tensor:
         """Vectors emb_MBNK, contiguous, of ids that are local to their field."""
-        return self.vectors(self.rows_of(ids_BN), self.weight)
+        return self.vectors(ids_BN + self.offsets_N, self.weight)
 
     def rows_of(self, ids_BN: Tensor) -> Tensor:
-        """Rows of `weight` that ids of a batch mean, in any order; those that are held here."""
-        return ids_BN + self.offsets_N
+        """row_L: rows of `weight` that ids of a batch mean, as far as they are held here."""
+        return (ids_BN + self.offsets_N).flatten()
 
     def vectors(self, rows_BN: Tensor, weight_VC: Tensor) -> Tensor:
         """Vectors emb_MBNK, contiguous, of rows of a matrix like `weight`; of rows_SBN emb_SMBNK."""

@@ -4,9 +4,11 @@ Legend: M embedding sets, B batch, N fields, V table rows, U rows that a batch t
 families with a vector against every other field), K columns of a vector, W = Z*K, T = N*Z tables of vectors: what is
 about a table is about each of those.
 """
+# ruff: noqa: N815
 
 import math
 from functools import lru_cache
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -57,10 +59,10 @@ class TrainingPenalty(nn.Module):
     def add_table_gradient(self, tables: EmbeddingTables) -> None:
         """Adds to the tables' gradient, after the backward pass, what the term does not carry through autograd."""
 
-    def tables_move(self, tables: EmbeddingTables, row_L: Tensor) -> None:
-        """Called before a step moves the rows of its batch, and before they catch up with deferred steps."""
+    def before_step(self, tables: EmbeddingTables, ids_BN: Tensor) -> None:
+        """Called before a step on a batch, and before the batch's rows make the steps that they have deferred."""
 
-    def tables_moved(self, tables: EmbeddingTables) -> None:
+    def after_step(self, tables: EmbeddingTables) -> None:
         """Called after the optimizer's step."""
 
     def tables_settled(self, tables: EmbeddingTables) -> None:
@@ -97,18 +99,29 @@ class SubspaceSimilarityPenalty(TrainingPenalty):
         return self.weight * subspace_similarity(by_vector(emb_MBNK, model.vectors_per_id).flatten(2, 3))
 
 
+class _RowsBefore(NamedTuple):
+    """Rows of a batch before its step, deferred ones included."""
+
+    row_L: Tensor
+    """Looked-up rows."""
+    touched: TouchedRows
+    """Each of them once."""
+    old_UW: Tensor
+    """What those held."""
+
+
 class SpectrumFlatteningPenalty(TrainingPenalty):
     """The singular values of every table towards each other, by a gradient in closed form on the rows of the batch.
 
     Autograd through the tables would give a gradient on every row. Here the gradient of row e of table t is e G_t, with
     G_t decomposed anew every REFRESH_STEPS steps; a sparse gradient stays sparse, a dense one gets it on all rows.
-    Gram matrices follow the rows that a sparse step moves and those steps that the rows had deferred; after a dense one
-    they are multiplied out when needed.
+    Gram matrices follow the rows that a sparse step moves; after a dense one they are multiplied out when needed. Where
+    steps are deferred, they are of the tables as rows were last moved, until an evaluation settles them.
     """
 
     value: Tensor
-    gram_TKK: Tensor  # noqa: N815
-    factor_TKK: Tensor  # noqa: N815
+    gram_TKK: Tensor
+    factor_TKK: Tensor
 
     def __init__(self, weight: float, model: MultiEmbeddingModel) -> None:
         super().__init__(weight)
@@ -118,7 +131,7 @@ class SpectrumFlatteningPenalty(TrainingPenalty):
         self.register_buffer("gram_TKK", self._grams(model.tables))
         self.register_buffer("factor_TKK", torch.zeros_like(self.gram_TKK, dtype=torch.float32))
         self._finder = RowFinder()
-        self._before: tuple[Tensor, TouchedRows, Tensor] | None = None
+        self._before: _RowsBefore | None = None
 
     def forward(self, model: MultiEmbeddingModel, emb_MBNK: Tensor, step: int) -> Tensor:
         """weight * the flattening of the newest decomposition, a constant to autograd."""
@@ -137,11 +150,12 @@ class SpectrumFlatteningPenalty(TrainingPenalty):
         self.factor_TKK.copy_(flattening.factor_TKK)
 
     @torch.no_grad()
-    def tables_move(self, tables: EmbeddingTables, row_L: Tensor) -> None:
+    def before_step(self, tables: EmbeddingTables, ids_BN: Tensor) -> None:
         """Keeps the rows of a sparse gradient as the Gram matrices know them."""
         if tables.gradient_layout is GradientLayout.SPARSE:
+            row_L = tables.rows_of(ids_BN)
             touched = self._finder.find(row_L, tables.weight, tables.offsets_N)
-            self._before = row_L, touched, tables.weight.index_select(0, touched.row_U)
+            self._before = _RowsBefore(row_L, touched, tables.weight.index_select(0, touched.row_U))
 
     @torch.no_grad()
     def add_table_gradient(self, tables: EmbeddingTables) -> None:
@@ -152,10 +166,10 @@ class SpectrumFlatteningPenalty(TrainingPenalty):
             grad.add_(self._push(weight_VW, list(tables.vocabulary_sizes)))
             return
         assert self._before is not None
-        looked_up_L, touched, _ = self._before
+        touched = self._before.touched
         push_UW = self._push(weight_VW.index_select(0, touched.row_U), touched.sizes)
         row_L = grad._indices()[0]
-        if torch.equal(row_L, looked_up_L):
+        if torch.equal(row_L, self._before.row_L):
             grad._values().index_add_(0, touched.place_U, push_UW)
             return
         # Gradients of several workers: the same rows at other places.
@@ -163,7 +177,7 @@ class SpectrumFlatteningPenalty(TrainingPenalty):
         grad._values().index_add_(0, found.place_U[found.row_U.argsort()], push_UW[touched.row_U.argsort()])
 
     @torch.no_grad()
-    def tables_moved(self, tables: EmbeddingTables) -> None:
+    def after_step(self, tables: EmbeddingTables) -> None:
         """Adds what the touched rows changed to the Gram matrices: N^T N - O^T O, symmetric part of (N-O)^T (N+O)."""
         if self._before is None:
             return

@@ -16,9 +16,12 @@ from torch import nn
 from recscale.models.tables import compiles
 from recscale.records import Decay
 
+BETAS = (0.9, 0.999)
+"""Of Adam's moments."""
+
 
 class RowOptimizer(torch.optim.Optimizer):
-    """What both have in common: steps over sparse gradients, and where a compiled kernel notes a batch's rows."""
+    """What all have in common: steps over sparse gradients, and where a compiled kernel notes a batch's rows."""
 
     def __init__(self, parameters: Iterable[nn.Parameter], defaults: dict[str, Any]) -> None:
         super().__init__(parameters, defaults)
@@ -69,11 +72,10 @@ class LazyAdam(RowOptimizer):
         learning_rate: float,
         weight_decay: float,
         decay: Decay = Decay.COUPLED,
-        betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
     ) -> None:
         defaults = _decaying(learning_rate, weight_decay, decay)
-        super().__init__(parameters, {**defaults, "betas": betas, "eps": eps})
+        super().__init__(parameters, {**defaults, "betas": BETAS, "eps": eps})
 
     def _start(self, table_VC: nn.Parameter, group: dict[str, Any]) -> dict[str, torch.Tensor]:
         moments = {name: torch.zeros_like(table_VC) for name in ("exp_avg", "exp_avg_sq")}

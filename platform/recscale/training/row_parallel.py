@@ -117,7 +117,7 @@ class RowShardedTables(EmbeddingTables):
         return init_device_mesh(self.weight.device.type, (self.workers,))
 
     def rows_of(self, ids_BN: Tensor) -> Tensor:
-        """Own rows among those of a batch, counted from its first."""
+        """row_L: own rows among those of a batch, counted from the first of them."""
         row_BN = ids_BN + (self.offsets_N - self.first)
         return row_BN[(row_BN >= 0) & (row_BN < len(self.weight))]
 

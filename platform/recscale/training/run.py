@@ -128,6 +128,7 @@ class TrainingRun:
         for batch in self.until_evaluation():
             self._optimize(batch)
         self.losses.check(self.step)
+        self.settle()
         self.train_seconds += time.perf_counter() - started
 
     def until_evaluation(self) -> Iterator[Batch]:
@@ -146,9 +147,8 @@ class TrainingRun:
     def _optimize(self, batch: Batch) -> None:
         """One step of all optimizers."""
         strategy = self.strategy
-        row_L = self.model.tables.rows_of(batch.ids_BN).reshape(-1)
-        self.penalty.tables_move(self.model.tables, row_L)
-        catch_up(self.optimizers[0], row_L)
+        self.penalty.before_step(self.model.tables, batch.ids_BN)
+        catch_up(self.optimizers[0], lambda: self.model.tables.rows_of(batch.ids_BN))
         strategy.begin(self.spec.seed, self.step)
         part = strategy.part(batch)
         with autocast(self.device, self.spec.train.precision):
@@ -164,7 +164,7 @@ class TrainingRun:
         self.penalty.add_table_gradient(self.model.tables)
         for optimizer in self.optimizers:
             optimizer.step()
-        self.penalty.tables_moved(self.model.tables)
+        self.penalty.after_step(self.model.tables)
         self.stepped(loss, objective)
 
     def stepped(self, loss: torch.Tensor, objective: torch.Tensor) -> None:
@@ -172,11 +172,15 @@ class TrainingRun:
         self.step, self.batch = self.step + 1, self.batch + 1
         self.losses.add(loss, objective, self.step)
 
+    def settle(self) -> None:
+        """Steps that rows of the tables have deferred are made, so that the tables are what they say."""
+        if settle(self.optimizers[0]):
+            self.penalty.tables_settled(self.model.tables)
+
     def evaluate(self) -> Evaluation:
         """Looks at the valid split and the tables; keeps the weights where the valid AUC is the best so far."""
+        self.settle()
         started = time.perf_counter()
-        settle(self.optimizers[0])
-        self.penalty.tables_settled(self.model.tables)
         valid = score_predictions(*self._predict("valid"))
         measured = self._measure()
         batches = trainable_batches(self.splits["train"].rows, self.spec.train.batch_size)
@@ -229,6 +233,7 @@ class TrainingRun:
 
     def state(self) -> State:
         """Everything a restarted process needs to end with the same bits."""
+        self.settle()
         return {
             "trial_id": self.spec.trial_id,
             "model": self.model.state_dict(),

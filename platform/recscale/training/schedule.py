@@ -7,6 +7,7 @@ import torch
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError, DataError
 from recscale.records import Precision, TrainSpec, TrialSpec
+from recscale.training.deferred_adam import check_deferral
 from recscale.training.penalties import check_penalty
 
 
@@ -26,6 +27,7 @@ def check_trial(spec: TrialSpec, dataset: Dataset, device: torch.device) -> None
     if not 0 < train.train_fraction <= 1:
         raise ConfigError(f"train_fraction is {train.train_fraction:g}, expected more than 0 and at most 1")
     check_penalty(spec.model, train.penalty, train.penalty_weight, len(dataset.manifest.fields))
+    check_deferral(train)
     if train.batch_size < 2:
         raise ConfigError("batch_size is 1, expected at least 2: batch normalisation needs a variance")
     batches = trainable_batches(train_rows(dataset, train), train.batch_size)

@@ -35,6 +35,8 @@ class SeedStack:
     def __init__(self, runs: Sequence[TrainingRun]) -> None:
         first = runs[0]
         self.runs = list(runs)
+        for run in runs:
+            run.settle()
         self._model, self._train, self._tables = first.spec.model, first.spec.train, first.model.tables
         self._parts: dict[nn.Parameter, list[Held]] = {}
         tables = [(run.optimizers[0], run.model.tables.weight) for run in runs]
@@ -80,7 +82,7 @@ class SeedStack:
         ids_SBN = torch.stack([batch.ids_BN for batch in batches])
         label_SB = torch.stack([batch.label_B for batch in batches])
         rows_SBN = ids_SBN + self._offsets_S1N
-        catch_up(self._optimizers[0], rows_SBN)
+        catch_up(self._optimizers[0], rows_SBN.flatten)
         with autocast(label_SB.device, self._train.precision):
             emb_SMBNK = self._tables.vectors(rows_SBN, self._table)
             logit_SB = self._score(emb_SMBNK.flatten(0, 1))

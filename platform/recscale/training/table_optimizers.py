@@ -1,6 +1,9 @@
-"""Which optimizer a spec means for tables and dense parameters, and what it needs around its steps."""
+"""Which optimizer a spec means for tables and dense parameters, and what it needs around its steps.
 
-from collections.abc import Iterable
+Legend: V table rows, L looked-up rows of a batch, duplicates included, C columns of a row.
+"""
+
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -23,16 +26,15 @@ def table_optimizer(table_VC: nn.Parameter, spec: TrainSpec, num_sets: int) -> t
     return RowwiseAdagrad([table_VC], spec.learning_rate, spec.weight_decay, num_sets, spec.decay)
 
 
-def catch_up(optimizer: torch.optim.Optimizer, row_L: torch.Tensor) -> None:
-    """Before rows of a table are looked up for a step: where the optimizer defers steps, those rows take theirs."""
+def catch_up(optimizer: torch.optim.Optimizer, row_L: Callable[[], torch.Tensor]) -> None:
+    """Before rows [L] of a table are looked up for a step: where the optimizer defers steps, those rows take theirs."""
     if isinstance(optimizer, DeferredAdam):
-        optimizer.catch_up(row_L)
+        optimizer.catch_up(row_L())
 
 
-def settle(optimizer: torch.optim.Optimizer) -> None:
-    """Before a table is looked at other than by a step: all rows take what is left of their steps."""
-    if isinstance(optimizer, DeferredAdam):
-        optimizer.settle()
+def settle(optimizer: torch.optim.Optimizer) -> bool:
+    """Before a table is looked at other than by a step: all rows take theirs; whether there may have been any."""
+    return isinstance(optimizer, DeferredAdam) and optimizer.settle()
 
 
 def dense_adam(parameters: Iterable[nn.Parameter], spec: TrainSpec) -> torch.optim.Optimizer:
