@@ -74,8 +74,8 @@ DEPTH = AxisPage(
 DECAY = AxisPage(
     title="weight decay and table optimizer",
     question="Is low IA / K embedding collapse, or rows that weight decay erased? L2 inside dense Adam drives rows "
-    "without gradients to zero within a hundred steps; decoupled decay shrinks all rows slowly and alike; optimizers "
-    "that touch only the rows of a batch leave the others alone.",
+    "without gradients to zero within a hundred steps; decoupled decay shrinks all rows slowly and alike; L2 "
+    "of optimizers that touch only the rows of a batch leaves the others alone.",
     axis=StudyAxis(
         name="decay",
         title="weight decay, by table optimizer",

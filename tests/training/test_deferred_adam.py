@@ -1,6 +1,7 @@
 """Deferred Adam against torch's dense Adam: the same rows at the same steps, whoever computes it."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import islice
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError
@@ -146,6 +148,30 @@ def test_a_row_that_missed_a_million_steps_has_come_to_rest(
         found.append(table.detach())
     torch.testing.assert_close(found[1], found[0], rtol=1e-6, atol=1e-7)
     assert optimizer.state[table]["exp_avg"].abs().max() == 0
+
+
+class _NoWait(TorchDispatchMode):
+    """Refuses operations for whose result a host has to wait for an accelerator, or whose shapes depend on values."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        waits = {torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero, torch.ops.aten.masked_select}
+        assert func.overloadpacket not in waits, func
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("decay", list(Decay))
+def test_an_accelerator_is_never_waited_for(decay: Decay, monkeypatch: pytest.MonkeyPatch) -> None:
+    _without_kernels(monkeypatch)
+    table, _ = _tables(torch.float32)
+    optimizer = DeferredAdam([table], RATE, WEIGHT_DECAY[decay], decay)
+    for number, (row_L, grad_LC) in enumerate(_gradients(5)):
+        grad = torch.sparse_coo_tensor(row_L[None], grad_LC.float(), table.shape, check_invariants=True)
+        with _NoWait() if number else nullcontext():
+            optimizer.catch_up(row_L)
+            table.grad = grad
+            optimizer.step()
+    with pytest.raises(AssertionError), _NoWait():
+        int(optimizer.state[table]["step"])
 
 
 def test_kernel_threads_share_rows_and_not_bits() -> None:

@@ -17,7 +17,6 @@ gradient would be a gradient; it is of touched rows only, as with other optimize
 Legend: V table rows, L looked-up rows of a batch, duplicates included, C columns of a row, S steps.
 """
 
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
 
@@ -48,15 +47,8 @@ class DeferredAdam(LazyAdam):
     learning rate changes. A step that was captured in a CUDA graph is good until then.
     """
 
-    def __init__(
-        self,
-        parameters: Iterable[nn.Parameter],
-        learning_rate: float,
-        weight_decay: float,
-        decay: Decay = Decay.COUPLED,
-    ) -> None:
-        super().__init__(parameters, learning_rate, weight_decay, decay)
-        self._step_V: Tensor | None = None
+    _step_V: Tensor | None = None  # noqa: N815
+    """The step that each row is at, int32; None where no row can be behind."""
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
