@@ -89,8 +89,8 @@ def step_bytes(sizes: StepSizes, optimizer: TableOptimizer) -> int:
 
     Gather: read the rows, write the batch = 2 gathered. Its gradient: written once, read once = 2 gathered.
     Table update, over the visited rows: read and write weights and states = 2 (table + states), and as much again where
-    rows first take the steps that they deferred; a dense gradient of table size is written as zeros, added to, and read
-    by the optimizer = 2 table more.
+    rows first take the steps that they deferred (all rows do once per evaluation, which is left out); a dense gradient
+    of table size is written as zeros, added to, and read by the optimizer = 2 table more.
     Dense parameters: read forward and backward, gradient written and read, Adam reads and writes weight and two
     moments = 10 dense. Activations: written forward, read backward = 2 activations.
     """
