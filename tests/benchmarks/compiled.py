@@ -7,14 +7,12 @@ is that of the training steps.
 import argparse
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
-from statistics import median
 
 import torch
 
 from recscale.models import cross, normalisation, pairs
-from tests.benchmarks.measure import Side
+from tests.benchmarks.measure import Side, in_turn, in_words
 from tests.benchmarks.steps import AUC_STEPS, BATCH, DEFAULT, model_of, our_run, timed_steps
 from tests.benchmarks.world import vocabulary_sizes, zipf_dataset
 
@@ -30,11 +28,9 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         zipf_dataset(Path(folder) / "steps", BATCH * AUC_STEPS, vocabulary_sizes())
         for family in options.families:
-            with ExitStack() as stack:
-                sides = [stack.enter_context(Side.ours(prepared, Path(folder) / "steps", family, way)) for way in WAYS]
-                turns = [[1e3 * side() for side in sides] for _ in range(options.repeats + 1)][1:]
-            for way, times in zip(WAYS, zip(*turns, strict=True), strict=True):
-                print(f"{family:10} {way:14} {median(times):6.1f} ms [{min(times):.1f}, {max(times):.1f}]", flush=True)
+            sides = (Side.ours(prepared, Path(folder) / "steps", family, way) for way in WAYS)
+            for way, times in zip(WAYS, in_turn(sides, options.repeats), strict=True):
+                print(f"{family:10} {way:14} {in_words(times)}", flush=True)
 
 
 def prepared(folder: Path, family: str, way: str) -> Callable[[], float]:

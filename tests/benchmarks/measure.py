@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,12 +87,22 @@ class Side:
 
 
 def alternate(ours: Side, baseline: Side, repeats: int) -> tuple[list[float], list[float]]:
-    """Seconds of either side, in turn; the first round warms up and is left out."""
+    """Seconds of either side, in turn."""
+    theirs, own = in_turn((baseline, ours), repeats)
+    return own, theirs
+
+
+def in_turn(sides: Iterable[Side], repeats: int) -> list[list[Any]]:
+    """What each side returned, round after round; the first round warms up and is left out."""
     with ExitStack() as stack:
-        for side in (ours, baseline):
-            stack.enter_context(side)
-        rounds = [(baseline(), ours()) for _ in range(repeats + 1)][1:]
-    return [own for _, own in rounds], [other for other, _ in rounds]
+        entered = [stack.enter_context(side) for side in sides]
+        rounds = [[side() for side in entered] for _ in range(repeats + 1)][1:]
+    return [list(returned) for returned in zip(*rounds, strict=True)]
+
+
+def in_words(seconds: Sequence[float]) -> str:
+    """Median and extremes."""
+    return f"{1e3 * median(seconds):6.1f} ms [{1e3 * min(seconds):.1f}, {1e3 * max(seconds):.1f}]"
 
 
 def compared(name: str, ours: list[float], baseline: list[float], unit: str, target: str = "", note: str = "") -> Row:

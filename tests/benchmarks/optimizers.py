@@ -9,13 +9,11 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from itertools import cycle, islice
 from pathlib import Path
-from statistics import median
 
 from recscale.records import TableOptimizer, TrainSpec
-from tests.benchmarks.measure import Side
+from tests.benchmarks.measure import Side, in_turn, in_words
 from tests.benchmarks.steps import BATCH, model_of, our_run
 from tests.benchmarks.world import vocabulary_sizes, zipf_dataset
 
@@ -34,14 +32,9 @@ def main() -> None:
             path = Path(folder) / str(ids)
             zipf_dataset(path, BATCH * BATCHES, vocabulary_sizes(ids))
             for family in options.families:
-                with ExitStack() as stack:
-                    sides = {
-                        optimizer: stack.enter_context(Side.ours(prepared, path, family, optimizer))
-                        for optimizer in TableOptimizer
-                    }
-                    turns = [[side() for side in sides.values()] for _ in range(options.repeats)]
-                for optimizer, times in zip(sides, zip(*turns, strict=True), strict=True):
-                    step, settled = (_text([1e3 * each for each in part]) for part in zip(*times, strict=True))
+                sides = (Side.ours(prepared, path, family, optimizer) for optimizer in TableOptimizer)
+                for optimizer, times in zip(TableOptimizer, in_turn(sides, options.repeats), strict=True):
+                    step, settled = map(in_words, zip(*times, strict=True))
                     print(f"{ids:>11,} {family:6} {optimizer:16} {step} a step, {settled} to settle", flush=True)
 
 
@@ -64,10 +57,6 @@ def prepared(folder: Path, family: str, optimizer: TableOptimizer) -> Callable[[
         return (stepped - started) / STEPS, time.perf_counter() - stepped
 
     return steps
-
-
-def _text(milliseconds: list[float]) -> str:
-    return f"{median(milliseconds):6.1f} ms [{min(milliseconds):.1f}, {max(milliseconds):.1f}]"
 
 
 if __name__ == "__main__":

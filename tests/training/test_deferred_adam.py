@@ -29,12 +29,12 @@ def _tables(dtype: torch.dtype) -> tuple[nn.Parameter, nn.Parameter]:
     return nn.Parameter(start.to(dtype)), nn.Parameter(start.clone())
 
 
-def _gradients(steps: int, size: float = 1.0) -> Iterator[tuple[Tensor, Tensor]]:
+def _gradients(steps: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows of a batch, of which some come often, some once in a hundred steps, some never; and their gradients."""
     generator = torch.Generator().manual_seed(1)
     for _ in range(steps):
         row_L = (torch.rand(6, generator=generator) ** 4 * (ROWS - 3)).long()
-        yield row_L, size * torch.randn(len(row_L), COLUMNS, generator=generator, dtype=torch.float64)
+        yield row_L, torch.randn(len(row_L), COLUMNS, generator=generator, dtype=torch.float64)
 
 
 def _step(optimizer: torch.optim.Optimizer, table: nn.Parameter, row_L: Tensor, grad_LC: Tensor) -> None:
@@ -42,6 +42,17 @@ def _step(optimizer: torch.optim.Optimizer, table: nn.Parameter, row_L: Tensor, 
     grad = torch.sparse_coo_tensor(row_L[None], grad_LC.to(table.dtype), table.shape, check_invariants=True)
     table.grad = grad if sparse else grad.to_dense()
     optimizer.step()
+
+
+def _trained(steps: int) -> tuple[DeferredAdam, nn.Parameter]:
+    """A settled table after so many steps, and its optimizer."""
+    table, _ = _tables(torch.float32)
+    optimizer = DeferredAdam([table], RATE, 0.0)
+    for row_L, grad_LC in _gradients(steps):
+        optimizer.catch_up(row_L)
+        _step(optimizer, table, row_L, grad_LC)
+    optimizer.settle()
+    return optimizer, table
 
 
 def _without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,12 +126,7 @@ def test_a_table_that_settles_now_and_then_is_the_same_to_rounding() -> None:
 
 
 def test_settled_rows_take_no_step_twice_and_a_loaded_state_owes_none() -> None:
-    table, _ = _tables(torch.float32)
-    optimizer = DeferredAdam([table], RATE, 0.0)
-    for row_L, grad_LC in _gradients(20):
-        optimizer.catch_up(row_L)
-        _step(optimizer, table, row_L, grad_LC)
-    optimizer.settle()
+    optimizer, table = _trained(20)
     settled = table.detach().clone()
     optimizer.settle()
     optimizer.catch_up(torch.arange(ROWS))
@@ -179,12 +185,7 @@ def test_kernel_threads_share_rows_and_not_bits() -> None:
     try:
         for count in (1, 2, 3):
             torch.set_num_threads(count)
-            table, _ = _tables(torch.float32)
-            optimizer = DeferredAdam([table], RATE, 0.0)
-            for row_L, grad_LC in _gradients(50):
-                optimizer.catch_up(row_L)
-                _step(optimizer, table, row_L, grad_LC)
-            optimizer.settle()
+            _, table = _trained(50)
             tables.append(table.detach())
     finally:
         torch.set_num_threads(threads)

@@ -14,9 +14,8 @@ from recscale.models.accounting import ModelCost, account
 from recscale.records import Parallel, Penalty, Precision, TrainSpec, TrialSpec
 from recscale.study.grid import Refusal
 from recscale.study.store import TrialStatus, TrialStore
-from recscale.training.deferred_adam import check_deferral
 from recscale.training.parallel import check_parallel
-from recscale.training.penalties import check_penalty
+from recscale.training.schedule import check_settings
 from recscale.training.traffic import WorkerCost, worker_cost
 
 STEP_OVERHEAD_SECONDS = 2e-3
@@ -113,8 +112,7 @@ def make_plan(
         point = point_of(spec)
         try:
             cost = known.get(spec) or account(spec.model, spec.train, manifest.vocabulary_sizes)
-            check_penalty(spec.model, spec.train.penalty, spec.train.penalty_weight, len(manifest.fields))
-            check_deferral(spec.train)
+            check_settings(spec, len(manifest.fields))
             status = standing[spec.trial_id]
             if status is TrialStatus.FINISHED or team.workers == 1:
                 worker = WorkerCost(cost.peak_memory_bytes, sent_bytes_per_step=0)

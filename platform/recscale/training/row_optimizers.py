@@ -75,7 +75,7 @@ class LazyAdam(RowOptimizer):
         eps: float = 1e-8,
     ) -> None:
         defaults = _decaying(learning_rate, weight_decay, decay)
-        super().__init__(parameters, {**defaults, "betas": BETAS, "eps": eps})
+        super().__init__(parameters, {**defaults, "eps": eps})
 
     def _start(self, table_VC: nn.Parameter, group: dict[str, Any]) -> dict[str, torch.Tensor]:
         moments = {name: torch.zeros_like(table_VC) for name in ("exp_avg", "exp_avg_sq")}
@@ -83,7 +83,7 @@ class LazyAdam(RowOptimizer):
 
     def _update(self, table_VC: nn.Parameter, state: dict[str, torch.Tensor], group: dict[str, Any]) -> None:
         state["step"] = step = state["step"].to(table_VC.device).add_(1)
-        beta1, beta2 = group["betas"]
+        beta1, beta2 = BETAS
         row_L, grad_LC, weight_LC = _touched(table_VC, group)
         mean_LC = state["exp_avg"].index_select(0, row_L).lerp_(grad_LC, 1 - beta1)
         square_LC = state["exp_avg_sq"].index_select(0, row_L).mul_(beta2).addcmul_(grad_LC, grad_LC, value=1 - beta2)
@@ -97,7 +97,7 @@ class LazyAdam(RowOptimizer):
         from recscale.kernels import touched_rows  # only here: an accelerator needs no numba
 
         step = int(state["step"].add_(1))
-        beta1, beta2 = group["betas"]
+        beta1, beta2 = BETAS
         touched = touched_rows.Touched(*_arrays(table_VC), self._slots(table_VC))
         moments = (state["exp_avg"].numpy(), state["exp_avg_sq"].numpy())
         size, correction = group["lr"] / (1 - beta1**step), 1 - beta2**step

@@ -26,8 +26,7 @@ def check_trial(spec: TrialSpec, dataset: Dataset, device: torch.device) -> None
             raise ConfigError(f"{name} is {getattr(train, name)}, expected at least 1")
     if not 0 < train.train_fraction <= 1:
         raise ConfigError(f"train_fraction is {train.train_fraction:g}, expected more than 0 and at most 1")
-    check_penalty(spec.model, train.penalty, train.penalty_weight, len(dataset.manifest.fields))
-    check_deferral(train)
+    check_settings(spec, len(dataset.manifest.fields))
     if train.batch_size < 2:
         raise ConfigError("batch_size is 1, expected at least 2: batch normalisation needs a variance")
     batches = trainable_batches(train_rows(dataset, train), train.batch_size)
@@ -36,6 +35,12 @@ def check_trial(spec: TrialSpec, dataset: Dataset, device: torch.device) -> None
             f"evaluations_per_epoch is {train.evaluations_per_epoch}, but an epoch has only {batches} batches of "
             f"{train.batch_size} rows; lower evaluations_per_epoch or batch_size"
         )
+
+
+def check_settings(spec: TrialSpec, num_fields: int) -> None:
+    """Refuses a penalty that the model does not admit, and decay that the table optimizer does not; so does a plan."""
+    check_penalty(spec.model, spec.train.penalty, spec.train.penalty_weight, num_fields)
+    check_deferral(spec.train)
 
 
 def train_rows(dataset: Dataset, train: TrainSpec) -> int:
