@@ -1,7 +1,7 @@
-"""A step by our kernels, by torch's operations, and by those under torch.compile: prints a table, writes nothing.
+"""A step by our kernels, with torch's products, all by torch's operations, and these under torch.compile.
 
 `python -m tests.benchmarks.compiled --families dnn finalmlp dcnv2`; each in a process of its own, in turn. The shape
-is that of the training steps.
+is that of the training steps. Prints a table, writes nothing.
 """
 
 import argparse
@@ -11,33 +11,40 @@ from pathlib import Path
 
 import torch
 
-from recscale.models import cross, normalisation, pairs
+from recscale.models import cross, normalisation, pairs, products
+from recscale.records import ModelSpec
 from tests.benchmarks.measure import Side, in_turn, in_words
 from tests.benchmarks.steps import AUC_STEPS, BATCH, DEFAULT, model_of, our_run, timed_steps
 from tests.benchmarks.world import vocabulary_sizes, zipf_dataset
 
-WAYS = ("kernels", "torch", "torch.compile")
+WAYS = ("kernels", "torch's products", "torch", "torch.compile")
 
 
 def main() -> None:
     """Median milliseconds of a step and their extremes, by family and way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--families", nargs="+", default=["dnn", "finalmlp", "dcnv2"])
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--sets", type=int, default=1)
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         zipf_dataset(Path(folder) / "steps", BATCH * AUC_STEPS, vocabulary_sizes())
         for family in options.families:
-            sides = (Side.ours(prepared, Path(folder) / "steps", family, way) for way in WAYS)
-            for way, times in zip(WAYS, in_turn(sides, options.repeats), strict=True):
-                print(f"{family:10} {way:14} {in_words(times)}", flush=True)
+            model = model_of(family, options.scale, options.sets)
+            sides = (Side.ours(prepared, Path(folder) / "steps", model, way) for way in options.ways)
+            for way, times in zip(options.ways, in_turn(sides, options.repeats), strict=True):
+                print(f"{family:10} {way:16} {in_words(times)}", flush=True)
 
 
-def prepared(folder: Path, family: str, way: str) -> Callable[[], float]:
+def prepared(folder: Path, model: ModelSpec, way: str) -> Callable[[], float]:
     """Seconds per step, one way."""
     if way != "kernels":
+        products.by_onednn = lambda x: False
+    if way in ("torch", "torch.compile"):
         normalisation.compiles = cross.compiles = pairs.compiles = lambda x: False
-    run = our_run(folder, model_of(family), DEFAULT)
+    run = our_run(folder, model, DEFAULT)
     if way == "torch.compile":
         run.model.score = torch.compile(run.model.score)
     return timed_steps(run)

@@ -3,11 +3,15 @@
 Legend: M embedding sets, B batch, I inputs, L layers.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from recscale.models.products import added_product, product
 
 
 def crossed(x0_MBI: Tensor, layers: nn.ModuleList) -> Tensor:
@@ -29,7 +33,7 @@ def compiles(x0_MBI: Tensor) -> bool:
 
 
 class _Crossed(torch.autograd.Function):
-    """All layers under autograd: between two matrix products one compiled pass, and biases without a copy.
+    """All layers under autograd, a set at a time; between two matrix products one compiled pass.
 
     Products are in `precision`; everything else, the sum of gradients included, is in float32.
     """
@@ -38,37 +42,53 @@ class _Crossed(torch.autograd.Function):
     def forward(ctx: Any, x0_MBI: Tensor, precision: torch.dtype, *parameters: Tensor) -> Tensor:
         from recscale.kernels import cross  # only here: an accelerator needs no numba
 
-        x_MBI, saved = x0_MBI, []
-        for weight_MII, bias_M1I in zip(parameters[::2], parameters[1::2], strict=True):
-            rounded_MBI = x_MBI.to(precision)
-            product_MBI = torch.bmm(rounded_MBI, weight_MII.to(precision)).float()
-            saved += [rounded_MBI, product_MBI]
-            arrays = map(_array, (x_MBI, x0_MBI, product_MBI, bias_M1I.squeeze(1)))
-            x_MBI = torch.from_numpy(cross.forward(cross.Layer(*arrays)))
+        y_MBI, saved = torch.empty_like(x0_MBI), []
+        for x0_BI, y_BI, layers in zip(x0_MBI, y_MBI, _by_set(parameters), strict=True):
+            x_BI = x0_BI
+            for left, (weight_II, bias_1I) in zip(reversed(range(len(layers))), layers, strict=True):
+                rounded_BI = x_BI.to(precision)
+                product_BI = product(rounded_BI, weight_II.to(precision)).float()
+                saved += [rounded_BI, product_BI]
+                layer = cross.Layer(*map(_array, (x_BI, x0_BI, product_BI, bias_1I.squeeze(0))))
+                x_BI = torch.empty_like(x_BI) if left else y_BI
+                cross.forward(layer, _array(x_BI))
         ctx.save_for_backward(x0_MBI, *parameters, *saved)
-        ctx.precision = precision
-        return x_MBI
+        ctx.precision, ctx.parameters = precision, len(parameters)
+        return y_MBI
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_MBI: Tensor) -> tuple[Tensor | None, ...]:
-        from recscale.kernels import cross
-
         x0_MBI, *kept = ctx.saved_tensors
-        parameters, saved = kept[: len(kept) // 2], kept[len(kept) // 2 :]
-        grad_MBI = grad_MBI.clone(memory_format=torch.contiguous_format)
-        grad_x0_MBI, grads = torch.empty_like(x0_MBI), []
-        layers = list(zip(parameters[::2], parameters[1::2], saved[::2], saved[1::2], strict=True))
-        for number, (weight_MII, bias_M1I, rounded_MBI, product_MBI) in enumerate(reversed(layers)):
-            layer = cross.Layer(*map(_array, (grad_MBI, x0_MBI, product_MBI, bias_M1I.squeeze(1))))
-            grad_product_MBI = torch.from_numpy(cross.backward(layer, _array(grad_x0_MBI), number == 0))
-            grad_bias_M1I = grad_product_MBI.sum(1, keepdim=True)
-            half_MBI = grad_product_MBI.to(ctx.precision)
-            grads += [grad_bias_M1I, torch.bmm(rounded_MBI.mT, half_MBI).float()]
-            if ctx.precision is torch.float32:
-                grad_MBI.baddbmm_(half_MBI, weight_MII.mT)
-            else:
-                grad_MBI += torch.bmm(half_MBI, weight_MII.to(ctx.precision).mT)
-        return grad_x0_MBI.add_(grad_MBI), None, *reversed(grads)
+        parameters, saved = kept[: ctx.parameters], iter(kept[ctx.parameters :])
+        grad_x0_MBI, grads = torch.empty_like(x0_MBI), [torch.empty_like(each) for each in parameters]
+        by_set = zip(x0_MBI, grad_MBI, grad_x0_MBI, _by_set(parameters), _by_set(grads), strict=True)
+        for x0_BI, grad_BI, grad_x0_BI, layers, layer_grads in by_set:
+            passed = [(next(saved), next(saved)) for _ in layers]
+            steps = list(zip(layers, passed, layer_grads, strict=True))
+            _backward(steps, x0_BI, grad_BI.contiguous(), grad_x0_BI)
+        return grad_x0_MBI, None, *grads
+
+
+def _backward(steps: list[Any], x0_BI: Tensor, grad_BI: Tensor, grad_x0_BI: Tensor) -> None:
+    """Of one set, from its last layer to its first; writes the gradients of x_0, weights and biases."""
+    from recscale.kernels import cross
+
+    for number, ((weight_II, bias_1I), (rounded_BI, product_BI), to) in enumerate(reversed(steps)):
+        layer = cross.Layer(*map(_array, (grad_BI, x0_BI, product_BI, bias_1I.squeeze(0))))
+        arrays = cross.backward(layer, _array(grad_x0_BI), number == 0)
+        grad_product_BI, grad_bias_I = map(torch.from_numpy, arrays)
+        half_BI = grad_product_BI.to(rounded_BI.dtype)
+        to[0].copy_(torch.mm(rounded_BI.mT, half_BI))
+        to[1].copy_(grad_bias_I)
+        grad_BI = added_product(grad_BI, half_BI, weight_II.to(half_BI.dtype).mT)
+    grad_x0_BI.add_(grad_BI)
+
+
+def _by_set(parameters: Sequence[Tensor]) -> list[tuple[tuple[Tensor, Tensor], ...]]:
+    """Per set, every layer's weight [I, I] and bias [1, I]."""
+    layers = zip(parameters[::2], parameters[1::2], strict=True)
+    return list(zip(*(zip(weight_MII, bias_M1I, strict=True) for weight_MII, bias_M1I in layers), strict=True))
 
 
 def _array(tensor: Tensor) -> np.ndarray:

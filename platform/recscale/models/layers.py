@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from recscale.errors import ConfigError
 from recscale.models.normalisation import NormReLUDropout
+from recscale.models.products import linear_product, set_products
 from recscale.records import ModelSpec
 
 
@@ -36,15 +37,15 @@ class SetLinear(nn.Module):
 
     def product(self, x_MBI: Tensor) -> Tensor:
         """x_m W_m."""
-        return torch.bmm(x_MBI, self.weight)
+        return set_products(x_MBI, self.weight)
 
 
 class SharedLinear(nn.Linear):
     """torch's Linear, for all sets together."""
 
-    def product(self, x: Tensor) -> Tensor:
+    def product(self, x_BI: Tensor) -> Tensor:
         """x W."""
-        return functional.linear(x, self.weight)
+        return linear_product(x_BI, self.weight)
 
 
 class SetLayerNorm(nn.Module):

@@ -8,7 +8,7 @@ import math
 from torch import Tensor, nn
 
 from recscale.models.families import Family, Interaction
-from recscale.models.layers import SetMLP, flat_fields
+from recscale.models.layers import SetMLP, SharedLinear, flat_fields
 from recscale.records import ModelSpec
 
 
@@ -35,14 +35,14 @@ class BilinearFusion(nn.Module):
         first, second = widths
         self.first = nn.Linear(first, 1)
         self.second = nn.Linear(second, 1, bias=False)
-        self.bilinear = nn.Linear(second, first, bias=False)
+        self.bilinear = SharedLinear(second, first, bias=False)
         # Xavier-normal of the map o1 x o2 -> 1 logit, of all pairs: torch's own bound would start logits at +-6.
         nn.init.normal_(self.bilinear.weight, std=math.sqrt(2 / (first * second + 1)))
 
     def forward(self, streams: tuple[Tensor, Tensor]) -> Tensor:
         """logit_B; `bilinear` maps o2 to W o2."""
         o1_BH, o2_BH = streams
-        joint_B = (o1_BH * self.bilinear(o2_BH)).sum(1)
+        joint_B = (o1_BH * self.bilinear.product(o2_BH)).sum(1)
         logit_B: Tensor = (self.first(o1_BH) + self.second(o2_BH)).squeeze(1) + joint_B
         return logit_B
 

@@ -1,0 +1,95 @@
+"""Products by oneDNN and by torch against float64: results, gradients and how these lie; and when oneDNN is chosen."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from recscale.models import products
+
+ONEDNN = torch.ops.mkldnn._linear_pointwise
+"""The private name that products by oneDNN stand on: a torch without it has to be noticed."""
+CLOSE = {"rtol": 1e-5, "atol": 1e-4}
+
+
+@pytest.fixture(params=["oneDNN", "torch"])
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(products, "_onednn", lambda: ONEDNN if request.param == "oneDNN" else None)
+    return request.param
+
+
+@pytest.fixture
+def fresh_choice() -> Iterator[None]:
+    products._onednn.cache_clear()
+    yield
+    products._onednn.cache_clear()
+
+
+def _close(ours: torch.Tensor, exact: torch.Tensor) -> None:
+    torch.testing.assert_close(ours.double(), exact, **CLOSE)
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_plain_products_are_those_of_the_definition(library: str, transposed: bool) -> None:
+    torch.manual_seed(0)
+    x, y = torch.randn(33, 39), torch.randn(33, 13)
+    weight = torch.randn(13, 39).mT if transposed else torch.randn(39, 13)
+    exact, before = x.double() @ weight.double(), y.clone()
+    _close(products.product(x, weight), exact)
+    _close(products.added_product(y, x, weight), y.double() + exact)
+    assert torch.equal(y, before)
+    half = x.bfloat16()
+    assert products.product(half, weight.bfloat16()).dtype is torch.bfloat16
+    added = products.added_product(y, half, weight.bfloat16())
+    assert added.dtype is torch.float32
+    torch.testing.assert_close(added.double(), y.double() + exact, rtol=0.02, atol=0.2)
+
+
+@pytest.mark.parametrize("sets", [1, 3])
+def test_products_of_sets_and_their_gradients_are_those_of_the_definition(library: str, sets: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(33, sets, 39).transpose(0, 1).requires_grad_()
+    weight = torch.randn(sets, 39, 13, requires_grad=True)
+    exact_x, exact_weight = (each.detach().double().requires_grad_() for each in (x, weight))
+    out, exact = products.set_products(x, weight), exact_x @ exact_weight
+    _close(out, exact)
+    slopes = torch.randn_like(out)
+    (out * slopes).sum().backward()
+    (exact * slopes.double()).sum().backward()
+    _close(x.grad, exact_x.grad)
+    _close(weight.grad, exact_weight.grad)
+
+
+def test_products_with_a_weight_as_torch_has_it_leave_its_gradient_as_torch_does(library: str) -> None:
+    torch.manual_seed(0)
+    x, linear = torch.randn(33, 39, requires_grad=True), torch.nn.Linear(39, 13, bias=False)
+    products.linear_product(x, linear.weight).square().sum().backward()
+    ours, theirs = (x.grad, linear.weight.grad), []
+    x.grad, linear.weight.grad = None, None
+    linear(x).square().sum().backward()
+    theirs = (x.grad, linear.weight.grad)
+    for own, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-3)
+        assert own.stride() == other.stride()
+
+
+def test_under_autocast_products_are_torch_s(library: str) -> None:
+    x, weight = torch.randn(3, 5, 7), torch.randn(3, 7, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert products.set_products(x, weight).dtype is torch.bfloat16
+        assert products.linear_product(x[0], weight[0].mT).dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize(("vendor", "chosen"), [("AuthenticAMD", True), ("GenuineIntel", False), (None, False)])
+@pytest.mark.usefixtures("fresh_choice")
+def test_onednn_is_chosen_on_amd_s_cpus(
+    vendor: str | None, chosen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "cpuinfo"
+    if vendor:
+        told.write_text(f"processor\t: 0\nvendor_id\t: {vendor}\n")
+    monkeypatch.setattr(products, "PROCESSOR", told)
+    assert products.by_onednn(torch.ones(2, 2)) is chosen
+    assert not products.by_onednn(torch.ones(2, 2, dtype=torch.float64))
+    assert not products.by_onednn(torch.ones(2, 2, device="meta"))
