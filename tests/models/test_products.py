@@ -37,6 +37,7 @@ def test_plain_products_are_those_of_the_definition(library: str, transposed: bo
     weight = torch.randn(13, 39).mT if transposed else torch.randn(39, 13)
     exact, before = x.double() @ weight.double(), y.clone()
     _close(products.product(x, weight), exact)
+    _close(products.product(x, weight, y[0]), exact + y[0].double())
     _close(products.added_product(y, x, weight), y.double() + exact)
     assert torch.equal(y, before)
     half = x.bfloat16()
@@ -46,29 +47,33 @@ def test_plain_products_are_those_of_the_definition(library: str, transposed: bo
     torch.testing.assert_close(added.double(), y.double() + exact, rtol=0.02, atol=0.2)
 
 
+@pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("sets", [1, 3])
-def test_products_of_sets_and_their_gradients_are_those_of_the_definition(library: str, sets: int) -> None:
+def test_products_of_sets_and_their_gradients_are_those_of_the_definition(
+    library: str, sets: int, biased: bool
+) -> None:
     torch.manual_seed(0)
-    x = torch.randn(33, sets, 39).transpose(0, 1).requires_grad_()
-    weight = torch.randn(sets, 39, 13, requires_grad=True)
-    exact_x, exact_weight = (each.detach().double().requires_grad_() for each in (x, weight))
-    out, exact = products.set_products(x, weight), exact_x @ exact_weight
-    _close(out, exact)
+    x = torch.randn(33, sets, 39).transpose(0, 1)
+    ours = [x, torch.randn(sets, 39, 13), torch.randn(sets, 1, 13)][: 2 + biased]
+    exact = [each.detach().double().requires_grad_() for each in ours]
+    for each in ours:
+        each.requires_grad_()
+    out, expected = products.set_products(*ours), exact[0] @ exact[1] + sum(exact[2:])
+    _close(out, expected)
     slopes = torch.randn_like(out)
     (out * slopes).sum().backward()
-    (exact * slopes.double()).sum().backward()
-    _close(x.grad, exact_x.grad)
-    _close(weight.grad, exact_weight.grad)
+    (expected * slopes.double()).sum().backward()
+    for own, other in zip(ours, exact, strict=True):
+        _close(own.grad, other.grad)
 
 
-def test_products_with_a_weight_as_torch_has_it_leave_its_gradient_as_torch_does(library: str) -> None:
+@pytest.mark.parametrize("biased", [False, True])
+def test_products_with_a_weight_as_torch_has_it_leave_its_gradient_as_torch_does(library: str, biased: bool) -> None:
     torch.manual_seed(0)
-    x, linear = torch.randn(33, 39, requires_grad=True), torch.nn.Linear(39, 13, bias=False)
-    products.linear_product(x, linear.weight).square().sum().backward()
-    ours, theirs = (x.grad, linear.weight.grad), []
-    x.grad, linear.weight.grad = None, None
-    linear(x).square().sum().backward()
-    theirs = (x.grad, linear.weight.grad)
+    x, linear = torch.randn(33, 39, requires_grad=True), torch.nn.Linear(39, 13, bias=biased)
+    given = (x, *linear.parameters())
+    ours = torch.autograd.grad(products.linear_product(x, linear.weight, linear.bias).square().sum(), given)
+    theirs = torch.autograd.grad(linear(x).square().sum(), given)
     for own, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(own, other, rtol=1e-4, atol=1e-3)
         assert own.stride() == other.stride()

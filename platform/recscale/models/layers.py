@@ -33,7 +33,7 @@ class SetLinear(nn.Module):
 
     def forward(self, x_MBI: Tensor) -> Tensor:
         """x_m W_m + b_m for every set m."""
-        return torch.baddbmm(self.bias, x_MBI, self.weight)
+        return set_products(x_MBI, self.weight, self.bias)
 
     def product(self, x_MBI: Tensor) -> Tensor:
         """x_m W_m."""
@@ -42,6 +42,10 @@ class SetLinear(nn.Module):
 
 class SharedLinear(nn.Linear):
     """torch's Linear, for all sets together."""
+
+    def forward(self, x_BI: Tensor) -> Tensor:
+        """x W + b."""
+        return linear_product(x_BI, self.weight, self.bias)
 
     def product(self, x_BI: Tensor) -> Tensor:
         """x W."""
