@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from recscale.models import products
 from recscale.models.model import MultiEmbeddingModel
 from recscale.models.normalisation import NormReLUDropout
 from recscale.models.tables import GradientLayout
@@ -22,6 +23,13 @@ def biases_before_norms(model: nn.Module) -> set[str]:
     """Names of the biases that a norm takes away again: they have no gradient."""
     norms = [name for name, module in model.named_modules() if isinstance(module, NormReLUDropout)]
     return {f"{stack}.{int(place) - 1}.bias" for stack, _, place in (name.rpartition(".") for name in norms)}
+
+
+@pytest.fixture(params=["oneDNN", "torch"])
+def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What multiplies, whichever CPU this is. oneDNN's name in torch is private: where it is gone that has to show."""
+    onednn = torch.ops.mkldnn._linear_pointwise if request.param == "oneDNN" else None
+    monkeypatch.setattr(products, "_onednn", lambda: onednn)
 
 
 @pytest.fixture(name="ids_BN")

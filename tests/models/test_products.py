@@ -8,15 +8,7 @@ import torch
 
 from recscale.models import products
 
-ONEDNN = torch.ops.mkldnn._linear_pointwise
-"""The private name that products by oneDNN stand on: a torch without it has to be noticed."""
 CLOSE = {"rtol": 1e-5, "atol": 1e-4}
-
-
-@pytest.fixture(params=["oneDNN", "torch"])
-def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setattr(products, "_onednn", lambda: ONEDNN if request.param == "oneDNN" else None)
-    return request.param
 
 
 @pytest.fixture
@@ -31,13 +23,17 @@ def _close(ours: torch.Tensor, exact: torch.Tensor) -> None:
 
 
 @pytest.mark.parametrize("transposed", [False, True])
-def test_plain_products_are_those_of_the_definition(library: str, transposed: bool) -> None:
+@pytest.mark.usefixtures("library")
+def test_plain_products_are_those_of_the_definition(transposed: bool) -> None:
     torch.manual_seed(0)
     x, y = torch.randn(33, 39), torch.randn(33, 13)
     weight = torch.randn(13, 39).mT if transposed else torch.randn(39, 13)
     exact, before = x.double() @ weight.double(), y.clone()
     _close(products.product(x, weight), exact)
-    _close(products.product(x, weight, y[0]), exact + y[0].double())
+    for bias in (y[0], torch.randn(13, 2)[:, 0]):
+        _close(products.product(x, weight, bias), exact + bias.double())
+    turned = torch.randn(13, 33).mT
+    _close(products.added_product(turned, x, weight), turned.double() + exact)
     _close(products.added_product(y, x, weight), y.double() + exact)
     assert torch.equal(y, before)
     half = x.bfloat16()
@@ -49,16 +45,15 @@ def test_plain_products_are_those_of_the_definition(library: str, transposed: bo
 
 @pytest.mark.parametrize("biased", [False, True])
 @pytest.mark.parametrize("sets", [1, 3])
-def test_products_of_sets_and_their_gradients_are_those_of_the_definition(
-    library: str, sets: int, biased: bool
-) -> None:
+@pytest.mark.usefixtures("library")
+def test_products_of_sets_and_their_gradients_are_those_of_the_definition(sets: int, biased: bool) -> None:
     torch.manual_seed(0)
     x = torch.randn(33, sets, 39).transpose(0, 1)
     ours = [x, torch.randn(sets, 39, 13), torch.randn(sets, 1, 13)][: 2 + biased]
     exact = [each.detach().double().requires_grad_() for each in ours]
     for each in ours:
         each.requires_grad_()
-    out, expected = products.set_products(*ours), exact[0] @ exact[1] + sum(exact[2:])
+    out, expected = products.set_products(*ours).mul_(2), (exact[0] @ exact[1] + sum(exact[2:])) * 2
     _close(out, expected)
     slopes = torch.randn_like(out)
     (out * slopes).sum().backward()
@@ -68,9 +63,13 @@ def test_products_of_sets_and_their_gradients_are_those_of_the_definition(
 
 
 @pytest.mark.parametrize("biased", [False, True])
-def test_products_with_a_weight_as_torch_has_it_leave_its_gradient_as_torch_does(library: str, biased: bool) -> None:
+@pytest.mark.parametrize("shape", [(33, 39), (3, 11, 39)])
+@pytest.mark.usefixtures("library")
+def test_products_with_a_weight_as_torch_has_it_leave_its_gradient_as_torch_does(
+    shape: tuple[int, ...], biased: bool
+) -> None:
     torch.manual_seed(0)
-    x, linear = torch.randn(33, 39, requires_grad=True), torch.nn.Linear(39, 13, bias=biased)
+    x, linear = torch.randn(shape, requires_grad=True), torch.nn.Linear(39, 13, bias=biased)
     given = (x, *linear.parameters())
     ours = torch.autograd.grad(products.linear_product(x, linear.weight, linear.bias).square().sum(), given)
     theirs = torch.autograd.grad(linear(x).square().sum(), given)
@@ -79,7 +78,8 @@ def test_products_with_a_weight_as_torch_has_it_leave_its_gradient_as_torch_does
         assert own.stride() == other.stride()
 
 
-def test_under_autocast_products_are_torch_s(library: str) -> None:
+@pytest.mark.usefixtures("library")
+def test_under_autocast_products_are_torch_s() -> None:
     x, weight = torch.randn(3, 5, 7), torch.randn(3, 7, 2)
     with torch.autocast("cpu", torch.bfloat16):
         assert products.set_products(x, weight).dtype is torch.bfloat16

@@ -37,12 +37,12 @@ def backward(layer: Layer, grad_x0_BI: Array, first_time: bool) -> tuple[Array, 
     grad_product_BI = np.empty_like(layer.given_BI)
 
     def part(first: int, last: int) -> Array:
-        grad_bias_I = np.zeros_like(layer.bias_I)
+        grad_bias_I = np.zeros(len(layer.bias_I))  # in float64: as many numbers are added as a batch has rows
         _backward(*layer, grad_product_BI, grad_x0_BI, grad_bias_I, first_time, first, last)
         return grad_bias_I
 
     first, *rest = spread(part, len(grad_product_BI))
-    return grad_product_BI, sum(rest, first)
+    return grad_product_BI, sum(rest, first).astype(np.float32)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -2,9 +2,10 @@
 
 Legend: M embedding sets, B batch, I inputs, L layers.
 """
+# ruff: noqa: N815
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -63,25 +64,41 @@ class _Crossed(torch.autograd.Function):
         parameters, saved = kept[: ctx.parameters], iter(kept[ctx.parameters :])
         grad_x0_MBI, grads = torch.empty_like(x0_MBI), [torch.empty_like(each) for each in parameters]
         by_set = zip(x0_MBI, grad_MBI, grad_x0_MBI, _by_set(parameters), _by_set(grads), strict=True)
-        for x0_BI, grad_BI, grad_x0_BI, layers, layer_grads in by_set:
-            passed = [(next(saved), next(saved)) for _ in layers]
-            steps = list(zip(layers, passed, layer_grads, strict=True))
-            _backward(steps, x0_BI, grad_BI.contiguous(), grad_x0_BI)
+        for x0_BI, grad_BI, grad_x0_BI, layers, room in by_set:
+            passed = [_Passed(*layer, next(saved), next(saved), *to) for layer, to in zip(layers, room, strict=True)]
+            _backward(passed, x0_BI, grad_BI.contiguous(), grad_x0_BI)
         return grad_x0_MBI, None, *grads
 
 
-def _backward(steps: list[Any], x0_BI: Tensor, grad_BI: Tensor, grad_x0_BI: Tensor) -> None:
+class _Passed(NamedTuple):
+    """A layer of one set after its forward pass."""
+
+    weight_II: Tensor
+    """W."""
+    bias_1I: Tensor
+    """b."""
+    rounded_BI: Tensor
+    """What it multiplied, in the precision of products."""
+    product_BI: Tensor
+    """x W."""
+    grad_weight_II: Tensor
+    """Room for the gradient of W."""
+    grad_bias_1I: Tensor
+    """Room for the gradient of b."""
+
+
+def _backward(passed: Sequence[_Passed], x0_BI: Tensor, grad_BI: Tensor, grad_x0_BI: Tensor) -> None:
     """Of one set, from its last layer to its first; writes the gradients of x_0, weights and biases."""
     from recscale.kernels import cross
 
-    for number, ((weight_II, bias_1I), (rounded_BI, product_BI), to) in enumerate(reversed(steps)):
-        layer = cross.Layer(*map(_array, (grad_BI, x0_BI, product_BI, bias_1I.squeeze(0))))
+    for number, of in enumerate(reversed(passed)):
+        layer = cross.Layer(*map(_array, (grad_BI, x0_BI, of.product_BI, of.bias_1I.squeeze(0))))
         arrays = cross.backward(layer, _array(grad_x0_BI), number == 0)
         grad_product_BI, grad_bias_I = map(torch.from_numpy, arrays)
-        half_BI = grad_product_BI.to(rounded_BI.dtype)
-        to[0].copy_(torch.mm(rounded_BI.mT, half_BI))
-        to[1].copy_(grad_bias_I)
-        grad_BI = added_product(grad_BI, half_BI, weight_II.to(half_BI.dtype).mT)
+        half_BI = grad_product_BI.to(of.rounded_BI.dtype)
+        of.grad_weight_II.copy_(torch.mm(of.rounded_BI.mT, half_BI))
+        of.grad_bias_1I.copy_(grad_bias_I)
+        grad_BI = added_product(grad_BI, half_BI, of.weight_II.to(half_BI.dtype).mT)
     grad_x0_BI.add_(grad_BI)
 
 

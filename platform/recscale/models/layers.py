@@ -1,4 +1,4 @@
-"""Layers that interactions share: every set has its own parameters, and one batched product serves all sets.
+"""Layers that interactions share: every set has its own parameters, and what is done is done for all sets at once.
 
 Legend: M embedding sets, B batch, N fields, K embedding dimension per set, I inputs, O outputs, H hidden, P pairs,
 F = M*H, R rows of a batched product, T items that attend to each other, E columns of one head.
@@ -43,13 +43,13 @@ class SetLinear(nn.Module):
 class SharedLinear(nn.Linear):
     """torch's Linear, for all sets together."""
 
-    def forward(self, x_BI: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """x W + b."""
-        return linear_product(x_BI, self.weight, self.bias)
+        return linear_product(x, self.weight, self.bias)
 
-    def product(self, x_BI: Tensor) -> Tensor:
+    def product(self, x: Tensor) -> Tensor:
         """x W."""
-        return linear_product(x_BI, self.weight)
+        return linear_product(x, self.weight)
 
 
 class SetLayerNorm(nn.Module):

@@ -42,7 +42,7 @@ class BilinearFusion(nn.Module):
     def forward(self, streams: tuple[Tensor, Tensor]) -> Tensor:
         """logit_B; `bilinear` maps o2 to W o2."""
         o1_BH, o2_BH = streams
-        joint_B = (o1_BH * self.bilinear.product(o2_BH)).sum(1)
+        joint_B = (o1_BH * self.bilinear(o2_BH)).sum(1)
         logit_B: Tensor = (self.first(o1_BH) + self.second(o2_BH)).squeeze(1) + joint_B
         return logit_B
 
