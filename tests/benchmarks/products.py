@@ -1,7 +1,7 @@
 """Products of sets by oneDNN and by torch, forward and for the input's gradient: prints GFLOP/s, writes nothing.
 
-`python -m tests.benchmarks.products`; both libraries in turn in one process as a study's workers have it, float32,
-batch 2048. A shape is sets x inputs x outputs.
+`python -m tests.benchmarks.products`; each library in a process of its own, as a study's workers run, in turn;
+float32, batch 2048. A shape is sets x inputs x outputs.
 """
 
 import argparse
