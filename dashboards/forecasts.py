@@ -1,20 +1,29 @@
 """The section on sizes beyond the grid: what the next step would buy, and what a gain would need."""
 
+from collections.abc import Iterable
+
 from dashboards.outlook import ForecastRow
 from dashboards.page import Panel, number, section_html, text
 from dashboards.results import StudyResults
 from dashboards.tables import place_of
 from dashboards.trial_table import sortable_html
+from recscale.curves.curve import Curve
 from recscale.curves.forecast import Kind
+from recscale.curves.laws import CONSTANT
 
 TITLE = "Beyond the grid"
 OPENING = (
     "Read off the fitted laws. A forecast lies outside the sizes that were run; its distance is in multiples of their "
     "whole logarithmic range: beyond 1 it is a guess, whatever its interval says."
 )
+CONSTANT_OPENING = (
+    "A constant was chosen where no slope was worth its parameter: then no gain is forecast because none was found, "
+    "not because none is possible."
+)
 COLUMNS = (
     ("family", "text"),
     ("arm", "text"),
+    ("law", "text"),
     ("at scale", "number"),
     ("kind", "text"),
     ("distance", "number"),
@@ -35,22 +44,42 @@ def section(results: StudyResults) -> tuple[str, list[Panel]]:
     if not rows:
         return section_html(TITLE, "<p>No law was fitted over two scales or more, so nothing can be forecast.</p>"), []
     needs = "".join(f"<li>{text(row.sentence)}</li>" for row in found.needs)
-    body = f"<p>{text(OPENING)}</p>{sortable_html('forecasts', COLUMNS, [_cells(row) for row in rows])}"
+    curves = {_key(curve): curve for curve in (results.curves.curves if results.curves else ())}
+    read = {_key(row): curves.get(_key(row)) for row in rows}
+    shown = [_cells(row, read[_key(row)]) for row in rows]
+    body = f"<p>{text(OPENING)}</p>{sortable_html('forecasts', COLUMNS, shown)}"
+    constants = _constants(filter(None, read.values()))
     asked = f"<h3>What a gain of AUC over the base needs</h3><ul>{needs}</ul>" if needs else ""
-    return section_html(TITLE, body + asked), []
+    return section_html(TITLE, body + constants + asked), []
 
 
-def _cells(row: ForecastRow) -> tuple[str, ...]:
+def _key(of: ForecastRow | Curve) -> tuple[str, ...]:
+    """What a curve and its forecasts have in common."""
+    return of.family, of.variant, of.arm, of.metric
+
+
+def _constants(curves: Iterable[Curve]) -> str:
+    """What constant laws leave open, where there are any."""
+    constant = [curve for curve in curves if curve.law == CONSTANT.name]
+    notes = "".join(f"<li>{text(f'{curve.family} {curve.arm}: {curve.note}')}</li>" for curve in constant if curve.note)
+    listed = f"<ul>{notes}</ul>" if notes else ""
+    return f"<p>{text(CONSTANT_OPENING)}</p>{listed}" if constant else ""
+
+
+def _cells(row: ForecastRow, curve: Curve | None) -> tuple[str, ...]:
     there, brought = row.forecast, row.gain
+    law = (curve.law if curve else None) or "–"
     kind = "forecast" if there.kind is Kind.FORECAST else "interpolation"
+    gain = f"{brought.value:+.5f} [{brought.low:+.5f}, {brought.high:+.5f}]"
     return (
         row.family,
         row.arm,
+        law,
         f"{there.x:g}",
         kind,
         f"{there.distance:.2f}",
         number(there.value, 5),
         f"[{there.low:.5f}, {there.high:.5f}]",
         f"[{there.run_low:.5f}, {there.run_high:.5f}]",
-        f"{brought.value:+.5f} [{brought.low:+.5f}, {brought.high:+.5f}]",
+        "none, by a constant" if law == CONSTANT.name else gain,
     )

@@ -26,7 +26,7 @@
       layout: {
         paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
         font: {color: color("--ink"), size: 12, family: style.fontFamily}, xaxis: axis, yaxis: axis,
-        modebar: {bgcolor: "rgba(0,0,0,0)", color: color("--axis"), activecolor: color("--ink")},
+        modebar: {orientation: "v", bgcolor: "rgba(0,0,0,0)", color: color("--axis"), activecolor: color("--ink")},
         hoverlabel: {bgcolor: color("--card"), bordercolor: color("--axis"), font: {color: color("--ink")}, align: "left"},
       },
     };

@@ -1,6 +1,7 @@
 """Beyond the grid, pairs and the Pareto front: what is printed and drawn, against rows written by hand."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -23,6 +24,9 @@ NEED = NeedRow(0.001, "dnn <b>SE</b> needs scale 3")
 PAIR = PairedRow("dnn", "fair", 4.0, 4, "test_auc", 0.002, 0.001, 0.003, 3, 0.004, 0.02, 0.99)
 
 
+CURVES = (("SE", "test_auc"), ("ME", "test_auc"))
+
+
 def study(outlook: Outlook) -> StudyResults:
     """Its grid has dcnv2 first, then dnn."""
     trials = tuple(Trial(name, "finished", name, "fair", "SE", 1.0, 1, 0) for name in ("dcnv2", "dnn"))
@@ -41,12 +45,33 @@ def test_forecasts_are_rows_in_the_order_of_the_grid():
     assert body.count("<tr><td>") == 2
     assert body.index("<td>dcnv2") < body.index("<td>dnn")
     shown = (
-        "<td>dnn<td>SE<td class=n>20<td>forecast<td class=n>1.50<td class=n>0.78123<td>[0.77000, 0.79000]"
+        "<td>dnn<td>SE<td>–<td class=n>20<td>forecast<td class=n>1.50<td class=n>0.78123<td>[0.77000, 0.79000]"
         "<td>[0.76000, 0.80000]<td>+0.00120 [-0.00030, +0.00270]"
     )
     assert shown in body.replace("</td>", "")
     assert "<td>interpolation<td class=n>0.00" in body
     assert "<li>dnn &lt;b&gt;SE&lt;/b&gt; needs scale 3</li>" in body
+
+
+def test_a_constant_law_forecasts_no_gain_and_says_what_that_is_worth(results):
+    slope, constant = (next(c for c in results.curves.curves if (c.arm, c.metric) == key) for key in CURVES)
+    constant = replace(constant, law="constant", note="add <b>scales</b>")
+    known = replace(results, curves=replace(results.curves, curves=(slope, constant)))
+    rows = [replace(ROW, family=curve.family, arm=curve.arm) for curve in (slope, constant)]
+    body, _ = forecasts.section(replace(known, outlook=Outlook(forecasts=Forecasts((*rows,), ()))))
+    of_slope, of_constant = re.findall(r"<tr>(<td>.*?)</tr>", body)
+    assert "<td>log_linear" in of_slope
+    assert of_slope.endswith("[-0.00030, +0.00270]")
+    assert "<td>constant" in of_constant
+    assert of_constant.endswith("<td>none, by a constant")
+    assert body.count("because none was found, not because none is possible") == 1
+    assert f"<li>{constant.family} ME: add &lt;b&gt;scales&lt;/b&gt;</li>" in body
+
+
+def test_without_a_constant_law_nothing_is_said_of_one(results):
+    outlook = Outlook(forecasts=Forecasts((replace(ROW, family=results.curves.curves[0].family),), ()))
+    body, _ = forecasts.section(replace(results, outlook=outlook))
+    assert "constant" not in body
 
 
 def test_a_pair_is_a_row_with_its_interval_and_three_probabilities():

@@ -61,6 +61,14 @@ def test_a_gain_names_the_scale_and_the_sets_it_needs(finished: list[Finished]) 
     assert single.need.kind is Kind.FORECAST
 
 
+def test_a_constant_law_is_named_where_a_gain_is_not_reached(finished: list[Finished]) -> None:
+    flat = [(spec, _metric(result, 0.8 + 1e-4 * (spec.seed - 0.5))) for spec, result in finished]
+    rows = [row for row in study_forecasts(flat, study_curves(flat)).needs if row.family == "dnn"]
+    assert rows
+    assert all(row.scale is None for row in rows)
+    assert all(row.sentence.endswith("its law is a constant, for no slope was worth its parameter") for row in rows)
+
+
 def test_scales_are_rounded_up_to_what_can_be_built() -> None:
     single = [ModelSpec(family="dnn", base_dim=10)]
     assert _buildable(1.23, single) == (1.3, 1)

@@ -13,7 +13,7 @@ import numpy as np
 
 from recscale.curves.chance import t_quantile
 from recscale.curves.curve import CurvePoint, Observation
-from recscale.curves.scaling import gather
+from recscale.curves.points import gather
 from recscale.errors import DataError
 
 
@@ -52,7 +52,11 @@ class Difference:
 
 def difference(first: Sequence[Observation], second: Sequence[Observation], *, level: float = 0.9) -> Difference:
     """The mean of the second trials minus that of the first, with Welch's t interval where both have several seeds."""
-    before, after = single_point(first), single_point(second)
+    return point_difference(single_point(first), single_point(second), level)
+
+
+def point_difference(before: CurvePoint, after: CurvePoint, level: float) -> Difference:
+    """The second point's mean minus the first's, as `difference`."""
     value = after.mean - before.mean
     low, high = _welch(before, after, level)
     if low is None or high is None:

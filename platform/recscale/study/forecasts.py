@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recscale.curves.forecast import Forecast, Gain, Need, forecast, gain, need
+from recscale.curves.laws import CONSTANT
 from recscale.curves.scaling import FittedCurve
 from recscale.curves.verdict import Better
 from recscale.records import Arm, ModelSpec, TrialGroup
@@ -146,6 +147,8 @@ def _sentence(
 ) -> str:
     curve = item.curve
     asked = f"{curve.family} ({curve.variant}) {curve.arm}: +{amount:g} AUC over single-embedding at scale {first:g}"
+    if scale is None and curve.law == CONSTANT.name:
+        return f"{asked} is not reached: its law is a constant, for no slope was worth its parameter"
     if scale is None:
         return f"{asked} is not reached up to scale {found.limit:g} ({found.reached:.0%} of the replicates reach it)"
     sets = "" if num_sets is None else f" with {num_sets} set{'s' if num_sets > 1 else ''}"
