@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+import torch
 
 from recscale.data.reader import Dataset
 from recscale.records import ModelSpec, Parallel, Penalty, TrialResult, TrialSpec
+from recscale.study import plan as planning
 from recscale.study.plan import Machine, Plan, TeamShape, estimate_seconds, make_plan, measure_machine
 from recscale.study.plan_text import plan_text
 from recscale.study.store import TrialStatus, TrialStore
@@ -111,3 +113,18 @@ def test_measures_a_machine_that_computes() -> None:
     machine = measure_machine(threads=1, memory_bytes=1)
     assert 1e8 < machine.flops_per_second < 1e13
     assert 1e8 < machine.bytes_per_second < 1e13
+
+
+def test_a_cpu_without_units_for_bfloat16_is_measured_by_products_that_it_can_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[int] = []
+
+    def fastest(action: Callable[[], torch.Tensor]) -> float:
+        size = len(action())
+        asked.append(size)
+        return 2 * size**3 / 1e9
+
+    monkeypatch.setattr(planning, "_fastest", fastest)
+    assert planning._product_rate(torch.bfloat16) == pytest.approx(1e9)
+    assert asked == [128, 256], "of 34 ms, and 512 would take 0.27 s"

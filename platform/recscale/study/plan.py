@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 
 import torch
@@ -20,6 +21,8 @@ from recscale.training.traffic import WorkerCost, worker_cost
 
 STEP_OVERHEAD_SECONDS = 2e-3
 """Time of one optimizer step that neither FLOPs nor bytes explain, on a CPU."""
+LONG_PRODUCT_SECONDS = 5e-3
+"""A product that takes so long says what a machine does; shorter ones are slower per FLOP."""
 EVALUATIONS_TO_BEST = 2
 """Evaluations until the best one that the time estimate assumes; patience comes on top."""
 
@@ -154,21 +157,31 @@ def device_seconds(train: TrainSpec, cost: ModelCost, machine: Machine) -> float
 
 
 def measure_machine(threads: int, memory_bytes: int) -> Machine:
-    """Measures matrix products and memory traffic with `threads` threads, in well under a second."""
+    """Measures matrix products and memory traffic with `threads` threads, in well under a second on any machine."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        a, b = torch.randn(1024, 1024), torch.randn(1024, 1024)
-        low_a, low_b = a.bfloat16(), b.bfloat16()
         block = torch.zeros(8 << 20)
         return Machine(
-            flops_per_second=2 * 1024**3 / _fastest(lambda: a @ b),
-            bf16_flops_per_second=2 * 1024**3 / _fastest(lambda: low_a @ low_b),
+            flops_per_second=_product_rate(torch.float32),
+            bf16_flops_per_second=_product_rate(torch.bfloat16),
             bytes_per_second=8 * block.numel() / _fastest(lambda: block.add_(1.0)),
             memory_bytes=memory_bytes,
         )
     finally:
         torch.set_num_threads(before)
+
+
+def _product_rate(precision: torch.dtype) -> float:
+    """FLOP/s of matrices as large as take their time: without units for bfloat16, a CPU takes 50 times as long for it."""
+    rate = 0.0
+    for size in (128, 256, 512, 1024):
+        square = torch.randn(size, size).to(precision)
+        seconds = _fastest(partial(torch.mm, square, square))
+        rate = 2 * size**3 / seconds
+        if seconds > LONG_PRODUCT_SECONDS:
+            break
+    return rate
 
 
 def _fastest(action: Callable[[], object]) -> float:
