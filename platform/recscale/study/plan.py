@@ -173,7 +173,7 @@ def measure_machine(threads: int, memory_bytes: int) -> Machine:
 
 
 def _product_rate(precision: torch.dtype) -> float:
-    """FLOP/s of matrices as large as take their time: without units for bfloat16, a CPU takes 50 times as long for it."""
+    """FLOP/s of matrices as large as take their time; in bfloat16 a CPU without units for it takes 50 times as long."""
     rate = 0.0
     for size in (128, 256, 512, 1024):
         square = torch.randn(size, size).to(precision)
