@@ -9,17 +9,14 @@ from dashboards.tables import place_of
 from dashboards.trial_table import sortable_html
 from recscale.curves.curve import Curve
 from recscale.curves.forecast import Kind
-from recscale.curves.laws import CONSTANT
+from recscale.curves.words import constant_words, is_constant
 
 TITLE = "Beyond the grid"
 OPENING = (
     "Read off the fitted laws. A forecast lies outside the sizes that were run; its distance is in multiples of their "
     "whole logarithmic range: beyond 1 it is a guess, whatever its interval says."
 )
-CONSTANT_OPENING = (
-    "A constant was chosen where no slope was worth its parameter: then no gain is forecast because none was found, "
-    "not because none is possible."
-)
+CONSTANT_OPENING = "No gain is forecast where none was found, which is not to say that none is possible:"
 COLUMNS = (
     ("family", "text"),
     ("arm", "text"),
@@ -60,10 +57,10 @@ def _key(of: ForecastRow | Curve) -> tuple[str, ...]:
 
 def _constants(curves: Iterable[Curve]) -> str:
     """What constant laws leave open, where there are any."""
-    constant = [curve for curve in curves if curve.law == CONSTANT.name]
-    notes = "".join(f"<li>{text(f'{curve.family} {curve.arm}: {curve.note}')}</li>" for curve in constant if curve.note)
-    listed = f"<ul>{notes}</ul>" if notes else ""
-    return f"<p>{text(CONSTANT_OPENING)}</p>{listed}" if constant else ""
+    constant = [curve for curve in curves if is_constant(curve)]
+    said = (f"the law of {curve.family} ({curve.variant}) {curve.arm} is {constant_words(curve)}" for curve in constant)
+    listed = "".join(f"<li>{text(each)}</li>" for each in said)
+    return f"<p>{text(CONSTANT_OPENING)}</p><ul>{listed}</ul>" if constant else ""
 
 
 def _cells(row: ForecastRow, curve: Curve | None) -> tuple[str, ...]:
@@ -81,5 +78,5 @@ def _cells(row: ForecastRow, curve: Curve | None) -> tuple[str, ...]:
         number(there.value, 5),
         f"[{there.low:.5f}, {there.high:.5f}]",
         f"[{there.run_low:.5f}, {there.run_high:.5f}]",
-        "none, by a constant" if law == CONSTANT.name else gain,
+        "none, by a constant" if curve and is_constant(curve) else gain,
     )

@@ -37,12 +37,12 @@ def faded(color: str, opacity: float) -> str:
 
 
 def figure(traces: Iterable[go.Scatter], x_axis: dict[str, Any], y_axis: dict[str, Any]) -> go.Figure:
-    """Traces on titled axes, the legend in a row above them; colours of text and grid are the page's."""
+    """Traces on titled axes, the legend in a row above them, plotly's buttons to the right; colours are the page's."""
     layout = go.Layout(
         template=go.layout.Template(),
         xaxis=x_axis,
         yaxis=y_axis,
-        margin={"l": 8, "r": 12, "t": 36, "b": 8},
+        margin={"l": 8, "r": 36, "t": 36, "b": 8},
         legend={"orientation": "h", "yanchor": "bottom", "y": 1.01, "xanchor": "left", "x": 0},
         hovermode="closest",
     )

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from recscale.curves.curve import Curve, Observation, Target
-from recscale.curves.points import gather
-from recscale.curves.scaling import fit_curve
+from recscale.curves.scaling import fit_curve, gather
 from recscale.errors import DataError
 from recscale.records import canonical_json, from_json, to_plain
 
@@ -80,13 +79,6 @@ def test_single_seeds_and_bounds_are_noted(trials):
     curve = fit_curve(trials(scales, 0.3 * scales**-0.8), **NAMES).curve
     assert "one seed per scale" in curve.note
     assert "floor at a bound: not identified" in curve.note
-
-
-@pytest.mark.parametrize(("last", "said"), [((0.7020, 0.7021), True), ((0.7005, 0.7035), False)])
-def test_a_constant_says_that_it_leaves_out_a_change_clear_of_seed_noise(trials, last, said):
-    curve = fit_curve(trials([1, 1, 2, 2, 4, 4], [0.7, 0.7001, 0.7050, 0.6990, *last]), **NAMES).curve
-    assert curve.law == "constant"
-    assert ("differ by more than seeds explain, which a constant leaves out" in curve.note) == said
 
 
 def test_auc_is_shown_as_one_minus_the_law_of_its_complement(trials):

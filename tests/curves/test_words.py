@@ -2,8 +2,10 @@
 
 import pytest
 
+from recscale.curves.curve import Target
 from recscale.curves.differences import difference
-from recscale.curves.words import change_words, signed_number
+from recscale.curves.scaling import fit_curve
+from recscale.curves.words import change_words, constant_words, is_constant, signed_number
 
 
 @pytest.mark.parametrize(
@@ -27,3 +29,26 @@ def test_a_change_within_noise_has_no_direction(trials):
 def test_small_numbers_keep_two_digits():
     assert signed_number(-0.000012, 0.000012) == "-0.000012"
     assert signed_number(0.25, 0.5) == "+0.2500"
+
+
+@pytest.mark.parametrize("target", Target)
+@pytest.mark.parametrize(
+    ("scales", "values", "words"),
+    [
+        ([1, 1, 2, 2, 4, 4], [0.7, 0.7001, 0.7050, 0.6990, 0.7005, 0.7035], "for no slope was worth its parameter"),
+        (
+            [1, 1, 2, 2, 4, 4],
+            [0.7, 0.7001, 0.7050, 0.6990, 0.7020, 0.7021],
+            (
+                "for no slope was worth its parameter; yet its largest scale rises against its smallest by 0.0020 "
+                "[0.0018, 0.0022] (90% interval over seeds), so that no change may be too certain: add scales or seeds"
+            ),
+        ),
+        ([1, 2, 4, 8], [0.7, 0.701, 0.702, 0.703], "the only law that so few scales and trials allow"),
+    ],
+)
+def test_a_law_without_a_slope_says_why_and_whether_its_ends_differ(trials, target, scales, values, words):
+    names = {"family": "dnn", "variant": "fair", "arm": "SE", "metric": "test_auc"}
+    curve = fit_curve(trials(scales, values), **names, target=target, replicates=100).curve
+    assert is_constant(curve)
+    assert constant_words(curve) == f"a constant, {words}"

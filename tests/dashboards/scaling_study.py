@@ -19,8 +19,8 @@ from recscale.curves.curve import CandidateFit, Curve, Observation, Target
 from recscale.curves.ensembles import EnsembleCell
 from recscale.curves.equal_budget import BudgetAxis, compare
 from recscale.curves.forecast import Forecast, Gain, Kind
-from recscale.curves.points import gather
 from recscale.curves.prediction import ArmAssociations, Measure, MeasureAssociation, prediction_sentence
+from recscale.curves.scaling import gather
 from recscale.curves.verdict import Better, judge
 from recscale.records import to_plain
 

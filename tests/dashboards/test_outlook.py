@@ -11,8 +11,10 @@ import pytest
 
 from dashboards import forecasts, paired, pareto
 from dashboards.outlook import ForecastRow, Forecasts, NeedRow, Outlook, PairedRow, ParetoRow, load_outlook
+from dashboards.page import text
 from dashboards.results import StudyResults, Trial
 from recscale.curves.forecast import Forecast, Gain, Kind
+from recscale.curves.words import constant_words
 from recscale.errors import DataError
 from recscale.records import to_plain
 
@@ -55,7 +57,7 @@ def test_forecasts_are_rows_in_the_order_of_the_grid():
 
 def test_a_constant_law_forecasts_no_gain_and_says_what_that_is_worth(results):
     slope, constant = (next(c for c in results.curves.curves if (c.arm, c.metric) == key) for key in CURVES)
-    constant = replace(constant, law="constant", note="add <b>scales</b>")
+    constant = replace(constant, law="constant")
     known = replace(results, curves=replace(results.curves, curves=(slope, constant)))
     rows = [replace(ROW, family=curve.family, arm=curve.arm) for curve in (slope, constant)]
     body, _ = forecasts.section(replace(known, outlook=Outlook(forecasts=Forecasts((*rows,), ()))))
@@ -64,8 +66,9 @@ def test_a_constant_law_forecasts_no_gain_and_says_what_that_is_worth(results):
     assert of_slope.endswith("[-0.00030, +0.00270]")
     assert "<td>constant" in of_constant
     assert of_constant.endswith("<td>none, by a constant")
-    assert body.count("because none was found, not because none is possible") == 1
-    assert f"<li>{constant.family} ME: add &lt;b&gt;scales&lt;/b&gt;</li>" in body
+    assert body.count("No gain is forecast where none was found") == 1
+    (said,) = re.findall("<li>(.*?)</li>", body)
+    assert said == text(f"the law of {constant.family} (fair) ME is {constant_words(constant)}")
 
 
 def test_without_a_constant_law_nothing_is_said_of_one(results):

@@ -11,7 +11,7 @@ from recscale.curves.pareto import pareto_front
 from recscale.curves.verdict import Better
 from recscale.records import ModelSpec, TrialResult, TrialSpec, canonical_json, from_json, to_plain
 from recscale.study.curves import study_curves
-from recscale.study.forecasts import StudyForecasts, _buildable, study_forecasts
+from recscale.study.forecasts import StudyForecasts, _buildable, _need, study_forecasts
 from recscale.study.pareto import pareto_table
 from recscale.study.seeds import plan_seeds
 from recscale.study.store import TrialStore
@@ -61,12 +61,26 @@ def test_a_gain_names_the_scale_and_the_sets_it_needs(finished: list[Finished]) 
     assert single.need.kind is Kind.FORECAST
 
 
-def test_a_constant_law_is_named_where_a_gain_is_not_reached(finished: list[Finished]) -> None:
-    flat = [(spec, _metric(result, 0.8 + 1e-4 * (spec.seed - 0.5))) for spec, result in finished]
-    rows = [row for row in study_forecasts(flat, study_curves(flat)).needs if row.family == "dnn"]
-    assert rows
-    assert all(row.scale is None for row in rows)
-    assert all(row.sentence.endswith("its law is a constant, for no slope was worth its parameter") for row in rows)
+@pytest.mark.parametrize(
+    ("scales", "why"),
+    [
+        ((1, 2, 4), "a constant, for no slope was worth its parameter"),
+        ((1, 2), "a constant, the only law that so few scales and trials allow"),
+    ],
+)
+def test_a_constant_law_is_named_where_a_gain_is_reached_nowhere_or_everywhere(
+    finished: list[Finished], scales: tuple[float, ...], why: str
+) -> None:
+    single = [trial for trial in finished if trial[0].model.num_sets == 1 and trial[0].model.scale in scales]
+    chosen = [(spec, _metric(result, 0.8 + 1e-4 * (spec.seed - 0.5))) for spec, result in single]
+    (curve,) = (item for item in study_curves(chosen) if item.curve.metric == "test_auc" and item.curve.family == "dnn")
+    models = [spec.model for spec, _ in chosen]
+    assert _need(curve, curve, models, 0.001).sentence == (
+        f"dnn (fair) SE: +0.001 AUC over single-embedding at scale 1 is reached at no scale: its law is {why} (0% of "
+        "the replicates reach it)"
+    )
+    everywhere = _need(curve, curve, models, -0.001).sentence
+    assert everywhere.endswith(f"is reached at every scale: its law is {why} (100% of the replicates reach it)")
 
 
 def test_scales_are_rounded_up_to_what_can_be_built() -> None:

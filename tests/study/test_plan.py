@@ -120,11 +120,18 @@ def test_a_cpu_without_units_for_bfloat16_is_measured_by_products_that_it_can_do
 ) -> None:
     asked: list[int] = []
 
-    def fastest(action: Callable[[], torch.Tensor]) -> float:
-        size = len(action())
-        asked.append(size)
-        return 2 * size**3 / 1e9
+    def fastest_at(rate: float) -> Callable[[Callable[[], torch.Tensor]], float]:
+        def fastest(action: Callable[[], torch.Tensor]) -> float:
+            size = len(action())
+            asked.append(size)
+            return 2 * size**3 / (rate * size)
 
-    monkeypatch.setattr(planning, "_fastest", fastest)
-    assert planning._product_rate(torch.bfloat16) == pytest.approx(1e9)
-    assert asked == [128, 256], "of 34 ms, and 512 would take 0.27 s"
+        return fastest
+
+    monkeypatch.setattr(planning, "_fastest", fastest_at(1e7))
+    assert planning._product_rate(torch.bfloat16) == pytest.approx(256e7)
+    assert asked == [128, 256], "of 3 and 13 ms, and 512 would take longer"
+    asked.clear()
+    monkeypatch.setattr(planning, "_fastest", fastest_at(1e9))
+    assert planning._product_rate(torch.float32) == pytest.approx(1024e9)
+    assert asked == [128, 256, 512, 1024]

@@ -13,7 +13,7 @@ import numpy as np
 
 from recscale.curves.chance import t_quantile
 from recscale.curves.curve import CurvePoint, Observation
-from recscale.curves.points import gather
+from recscale.curves.scaling import gather
 from recscale.errors import DataError
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from recscale.curves.chance import t_quantile
 from recscale.curves.curve import CurvePoint, Observation
 from recscale.curves.differences import single_point
-from recscale.curves.points import gather
+from recscale.curves.scaling import gather
 
 SAME = 0.01
 """Two sizes that differ by less than this share are one budget: extra sets add a little to the tables' size."""

@@ -4,16 +4,17 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
+from statistics import fmean, stdev
 
 import numpy as np
 
 from recscale.curves.bootstrap import Intervals, Replicates, intervals, resample
 from recscale.curves.curve import CandidateFit, Curve, CurvePoint, Observation, Parameter, Target
-from recscale.curves.differences import Trend, point_difference
 from recscale.curves.fitting import Fit
-from recscale.curves.laws import CONSTANT, Array, candidate_laws
-from recscale.curves.points import gather, pooled_std
+from recscale.curves.laws import Array, candidate_laws
 from recscale.curves.selection import Scored, select
+from recscale.errors import DataError
 
 GRID_POINTS = 41
 """Positions at which a curve is drawn."""
@@ -111,9 +112,45 @@ def fit_curve(
         grid_high=_floats(bands[1]),
         run_low=_floats(bands[2]),
         run_high=_floats(bands[3]),
-        note=_note(selection.note, points, chosen, found, level),
+        note=_note(selection.note, points, chosen, found),
     )
     return FittedCurve(curve, Selected(chosen.fit, found, target) if chosen and found else None)
+
+
+def pooled_std(points: Sequence[CurvePoint]) -> float | None:
+    """Standard deviation between seeds over all points with several; None where there is none."""
+    repeated = [(point.std, point.seeds - 1) for point in points if point.std is not None]
+    freedom = sum(count for _, count in repeated)
+    return math.sqrt(sum(std**2 * count for std, count in repeated) / freedom) if freedom else None
+
+
+def gather(observations: Sequence[Observation]) -> tuple[CurvePoint, ...]:
+    """One point per x and scale, by ascending x; DataError where there is no observation or a value is not finite."""
+    if not observations:
+        raise DataError("a curve of no observations; expected at least one finished trial: run the study first")
+    for item in observations:
+        if not (math.isfinite(item.value) and math.isfinite(item.x) and item.x > 0):
+            raise DataError(
+                f"trial {item.trial_id}: value {item.value} at x = {item.x}; expected a finite value at a finite x "
+                f"above 0: leave the trial out or run it again"
+            )
+    ordered = sorted(observations, key=lambda item: (item.x, item.scale, item.trial_id))
+    return tuple(
+        _point(scale, x, list(group)) for (x, scale), group in groupby(ordered, key=lambda item: (item.x, item.scale))
+    )
+
+
+def _point(scale: float, x: float, group: list[Observation]) -> CurvePoint:
+    """Mean and seed noise of the trials of one scale."""
+    values = [item.value for item in group]
+    return CurvePoint(
+        scale=scale,
+        x=x,
+        mean=fmean(values),
+        std=stdev(values) if len(values) > 1 else None,
+        seeds=len(values),
+        trial_ids=tuple(item.trial_id for item in group),
+    )
 
 
 def _candidate(scored: Scored, ends: Intervals | None) -> CandidateFit:
@@ -142,16 +179,9 @@ def _with_numbers(metric: str, target: Target, chosen: Scored) -> str:
     return f"{metric} = 1 - ({text})" if target is Target.COMPLEMENT else f"{metric} = {text}"
 
 
-def _note(
-    lacking: str, points: tuple[CurvePoint, ...], chosen: Scored | None, found: Replicates | None, level: float
-) -> str:
+def _note(lacking: str, points: tuple[CurvePoint, ...], chosen: Scored | None, found: Replicates | None) -> str:
     """What limits the curve."""
     parts = [lacking] if lacking else []
-    if chosen and chosen.fit.law is CONSTANT and _ends_differ(points, level):
-        parts.append(
-            "the smallest and the largest size differ by more than seeds explain, which a constant leaves out: its "
-            "forecasts of no gain are too certain; add seeds or scales"
-        )
     if chosen and all(point.seeds == 1 for point in points):
         parts.append("one seed per scale: intervals come from deviations from the fit; add seeds to see seed noise")
     if found and found.sizes_deviate:
@@ -160,11 +190,6 @@ def _note(
         held = zip(chosen.fit.law.parameter_names, chosen.fit.at_bound, strict=True)
         parts.append(f"{', '.join(name for name, at in held if at)} at a bound: not identified; add scales")
     return "; ".join(parts)
-
-
-def _ends_differ(points: tuple[CurvePoint, ...], level: float) -> bool:
-    """Whether the largest size's mean is clear of the smallest's."""
-    return point_difference(points[0], points[-1], level).trend in (Trend.RISES, Trend.FALLS)
 
 
 def _floats(values: Array) -> tuple[float, ...]:

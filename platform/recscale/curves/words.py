@@ -1,8 +1,10 @@
-"""A difference of two means in words and numbers, which claim no more than its interval does."""
+"""Differences of two means, and laws without a slope, in words that claim no more than their numbers do."""
 
 import math
 
-from recscale.curves.differences import Difference, Trend
+from recscale.curves.curve import Curve
+from recscale.curves.differences import Difference, Trend, point_difference
+from recscale.curves.laws import CONSTANT
 
 
 def change_words(change: Difference) -> str:
@@ -10,6 +12,30 @@ def change_words(change: Difference) -> str:
     if change.trend in (Trend.RISES, Trend.FALLS):
         return f"{change.trend.value} by {number(change.value, change.value)} {interval(change)}"
     return f"changes by {signed(change)}: {unclear(change)}"
+
+
+def is_constant(curve: Curve) -> bool:
+    """Whether the selected law is the one without a slope."""
+    return curve.law == CONSTANT.name
+
+
+def why_constant(curve: Curve) -> str:
+    """Why a curve's law has no slope."""
+    if len(curve.candidates) == 1:
+        return "a constant, the only law that so few scales and trials allow"
+    return "a constant, for no slope was worth its parameter"
+
+
+def constant_words(curve: Curve) -> str:
+    """Why a curve's law has no slope, and whether its ends differ all the same."""
+    ends = point_difference(curve.points[0], curve.points[-1], curve.level)
+    if ends.trend not in (Trend.RISES, Trend.FALLS):
+        return why_constant(curve)
+    return (
+        f"{why_constant(curve)}; yet its largest scale {ends.trend.value} against its smallest by "
+        f"{number(ends.value, ends.value)} {interval(ends)} ({curve.level:.0%} interval over seeds), so that no change "
+        f"may be too certain: add scales or seeds"
+    )
 
 
 def unclear(change: Difference) -> str:

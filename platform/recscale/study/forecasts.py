@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recscale.curves.forecast import Forecast, Gain, Need, forecast, gain, need
-from recscale.curves.laws import CONSTANT
 from recscale.curves.scaling import FittedCurve
 from recscale.curves.verdict import Better
+from recscale.curves.words import is_constant, why_constant
 from recscale.records import Arm, ModelSpec, TrialGroup
 from recscale.study.curves import FamilyTrials, Finished, arms, by_family
 from recscale.study.surfaces import Surface, study_surfaces
@@ -147,10 +147,12 @@ def _sentence(
 ) -> str:
     curve = item.curve
     asked = f"{curve.family} ({curve.variant}) {curve.arm}: +{amount:g} AUC over single-embedding at scale {first:g}"
-    if scale is None and curve.law == CONSTANT.name:
-        return f"{asked} is not reached: its law is a constant, for no slope was worth its parameter"
+    share = f"({found.reached:.0%} of the replicates reach it)"
+    if is_constant(curve):
+        where = "is reached at no scale" if found.x is None else "is reached at every scale"
+        return f"{asked} {where}: its law is {why_constant(curve)} {share}"
     if scale is None:
-        return f"{asked} is not reached up to scale {found.limit:g} ({found.reached:.0%} of the replicates reach it)"
+        return f"{asked} is not reached up to scale {found.limit:g} {share}"
     sets = "" if num_sets is None else f" with {num_sets} set{'s' if num_sets > 1 else ''}"
     low = "" if found.low is None else f"{found.low:.3g}"
     ends = f"[{low}, {found.high:.3g}]" if found.high is not None else f"[{low}, beyond {found.limit:.3g}]"

@@ -21,8 +21,8 @@ from recscale.training.traffic import WorkerCost, worker_cost
 
 STEP_OVERHEAD_SECONDS = 2e-3
 """Time of one optimizer step that neither FLOPs nor bytes explain, on a CPU."""
-LONG_PRODUCT_SECONDS = 5e-3
-"""A product that takes so long says what a machine does; shorter ones are slower per FLOP."""
+LONG_PRODUCT_SECONDS = 1e-2
+"""A product that takes so long says what a machine does; shorter ones can be slower per FLOP."""
 EVALUATIONS_TO_BEST = 2
 """Evaluations until the best one that the time estimate assumes; patience comes on top."""
 
@@ -157,7 +157,7 @@ def device_seconds(train: TrainSpec, cost: ModelCost, machine: Machine) -> float
 
 
 def measure_machine(threads: int, memory_bytes: int) -> Machine:
-    """Measures matrix products and memory traffic with `threads` threads, in well under a second on any machine."""
+    """Measures matrix products and memory traffic with `threads` threads, in about a second at most."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -173,7 +173,7 @@ def measure_machine(threads: int, memory_bytes: int) -> Machine:
 
 
 def _product_rate(precision: torch.dtype) -> float:
-    """FLOP/s of matrices as large as take their time; in bfloat16 a CPU without units for it takes 50 times as long."""
+    """FLOP/s of the first product that takes long enough; without units for bfloat16 a large one would take seconds."""
     rate = 0.0
     for size in (128, 256, 512, 1024):
         square = torch.randn(size, size).to(precision)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from recscale.curves.planner import SeedPlan, seeds_needed
-from recscale.curves.points import gather, pooled_std
+from recscale.curves.scaling import gather, pooled_std
 from recscale.errors import ConfigError, DataError
 from recscale.study.curves import METRICS, Finished, by_family, cells_of, observe
 from recscale.study.study import Study
