@@ -185,14 +185,15 @@ def _spectrum_trace(spectrum: FieldSpectrum, name: str, first: bool) -> go.Scatt
 
 def _start_trace(start: list[tuple[int, float]], trials: list[str]) -> go.Scatter:
     """The median field before training."""
+    named = f"trial {', '.join(map(plot_text, trials))}"
     return go.Scatter(
         name="before training (median)",
         x=np.array([index for index, _ in start], dtype=np.uint16),
         y=np.array([value for _, value in start], dtype=np.float32),
         mode="lines",
         line={"color": GREY, "dash": "dash", "width": 2.5},
-        text=f"trial {', '.join(map(plot_text, trials))}",
-        hovertemplate="before training, median field<br>%{text}<br>%{x}: %{y:.3g}<extra></extra>",
+        text=named,
+        hovertemplate=f"before training, median field<br>{named}<br>%{{x}}: %{{y:.3g}}<extra></extra>",
     )
 
 

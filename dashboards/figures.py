@@ -117,14 +117,15 @@ def _band(line: FitLine) -> go.Scatter:
 
 def _curve(line: FitLine) -> go.Scatter:
     """A fitted curve; hovering names the law."""
+    law = f"{line.arm} {plot_text(line.law)}<br>{plot_text(line.formula)}"
     return go.Scatter(
         x=np.array(line.x, dtype=np.float32),
         y=np.array(line.mean, dtype=np.float32),
         mode="lines",
         line={"color": ARM_COLORS[line.arm], "dash": ARM_DASHES[line.arm], "width": 2},
         name=f"{line.arm} law",
-        text=f"{line.arm} {plot_text(line.law)}<br>{plot_text(line.formula)}",
-        hovertemplate="%{text}<br>%{x:.4g}: %{y:.5f}<extra></extra>",
+        text=law,
+        hovertemplate=f"{law}<br>%{{x:.4g}}: %{{y:.5f}}<extra></extra>",
         legendgroup=line.arm,
     )
 

@@ -148,6 +148,7 @@ def detection_figure(table: list[DetectionLine], axis: StudyAxis) -> go.Figure:
 def _detection_trace(line: DetectionLine, axis: StudyAxis) -> go.Scatter:
     color = series_color(line.color)
     name = plot_text(f"{axis.name} {line.place}")
+    trials = "trials " + "<br>".join(map(plot_text, line.trial_ids))
     return go.Scatter(
         name=name,
         x=np.array(line.rows),
@@ -156,6 +157,6 @@ def _detection_trace(line: DetectionLine, axis: StudyAxis) -> go.Scatter:
         mode="lines+markers",
         line={"color": color, "width": 2, "dash": ARM_DASHES[line.arm]},
         marker={"color": color, "symbol": series_symbol(line.color, line.arm), "size": 8},
-        text="trials " + "<br>".join(map(plot_text, line.trial_ids)),
-        hovertemplate=f"{name}<br>%{{x}} rows: %{{y:.3f}} detected<br>%{{text}}<extra></extra>",
+        text=trials,
+        hovertemplate=f"{name}<br>%{{x}} rows: %{{y:.3f}} detected<br>{trials}<extra></extra>",
     )

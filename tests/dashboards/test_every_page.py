@@ -82,6 +82,15 @@ def test_every_label_names_its_trials_or_what_was_fitted_to_them(page: Page) -> 
             assert named or fitted or trace.hoverinfo == "skip" or panel.name in NAMELESS, (panel.name, trace.name)
 
 
+def test_a_text_of_a_whole_trace_is_written_into_its_label(page: Page) -> None:
+    """plotly.js shows a dash for %{text} where the text is not one per point."""
+    for panel, figure in figures(page):
+        for trace in figure.data:
+            if isinstance(trace.text, str) and trace.hoverinfo != "skip":
+                assert trace.text in trace.hovertemplate, (panel.name, trace.name)
+                assert "%{text}" not in trace.hovertemplate, (panel.name, trace.name)
+
+
 def test_series_are_told_apart_without_their_colour(page: Page) -> None:
     """Named series of one figure differ in marker or dash, not in colour alone."""
     for panel, figure in figures(page):

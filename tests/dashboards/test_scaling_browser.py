@@ -37,6 +37,13 @@ def test_text_stands_out_in_both_themes(visit):
     assert visit.page.evaluate(TEXT_COLOR) == (LIGHT_ON_DARK if dark else DARK_ON_LIGHT)
 
 
+def test_resting_on_a_fitted_curve_names_its_law(visit):
+    curve = visit.page.evaluate("document.getElementById('scaling-0')._fullData.findIndex((t) => t.name === 'SE law')")
+    said = visit.hover("scaling-0", curve, 30)
+    assert said.startswith("SE log_linear")
+    assert "test_auc = 0." in said
+
+
 def test_every_choice_redraws_its_figures_and_no_other(visit):
     page = visit.page
     before = {name: visit.x(name) for name in ("scaling-0", "scaling-2", "cost")}
