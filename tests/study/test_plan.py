@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from recscale.data.reader import Dataset
-from recscale.records import ModelSpec, Parallel, Penalty, TrialResult, TrialSpec
+from recscale.records import ModelSpec, Parallel, Penalty, Precision, TrialResult, TrialSpec
 from recscale.study import plan as planning
 from recscale.study.plan import Machine, Plan, TeamShape, estimate_seconds, make_plan, measure_machine
 from recscale.study.plan_text import plan_text
@@ -107,6 +107,31 @@ def test_text_has_a_line_per_trial_the_refusals_and_the_total(study: Study, smal
     assert all(trial.spec.trial_id in text for trial in plan.trials)
     assert text.count("refused: ") == len(plan.refused) > 0
     assert f"{len(plan.trials)} trials, 0 finished, {len(plan.refused)} points refused; 2 at a time" in text
+
+
+@pytest.mark.parametrize(
+    ("precision", "bf16_rate", "slow"), [("bf16", 2e9, True), ("bf16", 6e10, False), ("fp32", 2e9, False)]
+)
+def test_trials_in_bfloat16_are_warned_of_a_machine_without_units_for_it(
+    study: Study,
+    small_dataset: Dataset,
+    finish: Callable[[TrialStore, TrialSpec], TrialResult],
+    precision: str,
+    bf16_rate: float,
+    slow: bool,
+) -> None:
+    trials = [replace(s, train=replace(s.train, precision=Precision(precision))) for s in study.spec.trials]
+    machine = replace(MACHINE, bf16_flops_per_second=bf16_rate)
+
+    def planned() -> str:
+        plan = make_plan(trials, (), small_dataset.manifest, study.store, machine, slots=2)
+        return plan_text(plan, {})
+
+    warning = "slow: matrix products in bf16 take 50 times as long as in fp32 on this machine; choose fp32"
+    assert (warning in planned()) == slow
+    for spec in trials:
+        finish(study.store, spec)
+    assert "slow: " not in planned()
 
 
 def test_measures_a_machine_that_computes() -> None:

@@ -23,6 +23,8 @@ STEP_OVERHEAD_SECONDS = 2e-3
 """Time of one optimizer step that neither FLOPs nor bytes explain, on a CPU."""
 LONG_PRODUCT_SECONDS = 1e-2
 """A product that takes so long says what a machine does; shorter ones can be slower per FLOP."""
+NO_UNITS_SLOWDOWN = 2.0
+"""From here on a machine has no units for bfloat16."""
 EVALUATIONS_TO_BEST = 2
 """Evaluations until the best one that the time estimate assumes; patience comes on top."""
 
@@ -80,6 +82,8 @@ class Plan:
     """Grid points left out, with reasons."""
     slots: int
     """Trials that run at the same time."""
+    warnings: tuple[str, ...] = ()
+    """What makes it take longer than it need."""
 
     @property
     def seconds_left(self) -> float:
@@ -129,7 +133,16 @@ def make_plan(
             continue
         estimate = estimate_seconds(spec.train, cost, manifest.split("train").rows, machine) / team.workers
         fitting.append(PlannedTrial(spec, cost, worker, history.seconds(spec) or estimate, status))
-    return Plan(tuple(fitting), (*refused, *unfit.values()), slots)
+    return Plan(tuple(fitting), (*refused, *unfit.values()), slots, _warnings(fitting, machine))
+
+
+def _warnings(trials: Sequence[PlannedTrial], machine: Machine) -> tuple[str, ...]:
+    """That trials to come are in bfloat16, where the machine has no units for it."""
+    todo = (trial for trial in trials if trial.status is not TrialStatus.FINISHED)
+    slowdown = machine.flops_per_second / machine.bf16_flops_per_second
+    if slowdown < NO_UNITS_SLOWDOWN or all(trial.spec.train.precision is not Precision.BF16 for trial in todo):
+        return ()
+    return (f"matrix products in bf16 take {slowdown:.0f} times as long as in fp32 on this machine; choose fp32",)
 
 
 def _divided(spec: TrialSpec, manifest: Manifest, team: TeamShape) -> WorkerCost:

@@ -30,6 +30,7 @@ def plan_text(plan: Plan, shares: Mapping[str, str]) -> str:
             f"{_line(trial, shares.get(trial.spec.trial_id, NO_SHARE))}{sent} {_settings(trial.spec, axes)}".rstrip()
         )
     lines += [f"refused: {refusal.reason}" for refusal in plan.refused]
+    lines += [f"slow: {warning}" for warning in plan.warnings]
     finished = sum(trial.status is TrialStatus.FINISHED for trial in plan.trials)
     lines.append(
         f"{len(plan.trials)} trials, {finished} finished, {len(plan.refused)} points refused; "
