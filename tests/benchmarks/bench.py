@@ -109,9 +109,10 @@ PARTS: dict[str, Callable[[Path, Size, Ceilings], Iterator[Row]]] = {
 
 
 def machine_name() -> str:
-    """Cores and processor, as a file may be called."""
+    """Cores, processor and its widest instructions, as a file may be called: clouds name CPUs of many years alike."""
     model = next((text.split(":")[1].strip() for text in _cpu_lines() if text.startswith("model name")), "cpu")
-    words = "".join(letter if letter.isalnum() else " " for letter in model.replace("(R)", "")).split()
+    name = f"{model.replace('(R)', '')} {torch.backends.cpu.get_cpu_capability()}"
+    words = "".join(letter if letter.isalnum() else " " for letter in name).split()
     return f"{os.cpu_count()}-cores-{'-'.join(words).lower()}"
 
 
