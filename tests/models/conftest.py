@@ -25,11 +25,12 @@ def biases_before_norms(model: nn.Module) -> set[str]:
     return {f"{stack}.{int(place) - 1}.bias" for stack, _, place in (name.rpartition(".") for name in norms)}
 
 
-@pytest.fixture(params=["oneDNN", "torch"])
+@pytest.fixture(params=["oneDNN", "oneDNN and torch", "torch"])
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """What multiplies, whichever CPU this is. oneDNN's name in torch is private: where it is gone that has to show."""
-    onednn = torch.ops.mkldnn._linear_pointwise if request.param == "oneDNN" else None
+    onednn = None if request.param == "torch" else torch.ops.mkldnn._linear_pointwise
     monkeypatch.setattr(products, "_onednn", lambda: onednn)
+    monkeypatch.setattr(products, "_wide", lambda: request.param == "oneDNN")
 
 
 @pytest.fixture(name="ids_BN")

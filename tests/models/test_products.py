@@ -36,7 +36,11 @@ def test_plain_products_are_those_of_the_definition(transposed: bool) -> None:
     _close(products.added_product(turned, x, weight), turned.double() + exact)
     _close(products.added_product(y, x, weight), y.double() + exact)
     assert torch.equal(y, before)
+    turned = products.turned_product(x, y)
+    _close(turned, x.double().mT @ y.double())
+    assert turned.is_contiguous()
     half = x.bfloat16()
+    assert products.turned_product(half, y.bfloat16()).dtype is torch.bfloat16
     assert products.product(half, weight.bfloat16()).dtype is torch.bfloat16
     added = products.added_product(y, half, weight.bfloat16())
     assert added.dtype is torch.float32

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from recscale.models.products import added_product, product
+from recscale.models.products import added_product, product, turned_product
 
 
 def crossed(x0_MBI: Tensor, layers: nn.ModuleList) -> Tensor:
@@ -96,7 +96,7 @@ def _backward(passed: Sequence[_Passed], x0_BI: Tensor, grad_BI: Tensor, grad_x0
         arrays = cross.backward(layer, _array(grad_x0_BI), number == 0)
         grad_product_BI, grad_bias_I = map(torch.from_numpy, arrays)
         half_BI = grad_product_BI.to(of.rounded_BI.dtype)
-        of.grad_weight_II.copy_(torch.mm(of.rounded_BI.mT, half_BI))
+        of.grad_weight_II.copy_(turned_product(of.rounded_BI, half_BI))
         of.grad_bias_1I.copy_(grad_bias_I)
         grad_BI = added_product(grad_BI, half_BI, of.weight_II.to(half_BI.dtype).mT)
     grad_x0_BI.add_(grad_BI)

@@ -1,12 +1,14 @@
 """Matrix products of sets by the library that is fastest at them on this machine.
 
 torch's products on a CPU are MKL's, which is tuned for Intel's CPUs. On AMD's, oneDNN, which torch brings along, takes
-a tenth less time, and more where a row is not of whole vectors (docs/performance.md). torch has it under a private
-name, so all works without it. Accelerators, other precisions and autocast go torch's own way.
+a tenth less time, half of it where vectors of 512 bits are whole ones, and less still where a row is not of whole
+vectors (docs/performance.md). torch has it under a private name, so all works without it. Accelerators, other
+precisions and autocast go torch's own way.
 
 Legend: M embedding sets, B batch, I inputs, O outputs.
 """
 
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,13 @@ def added_product(y_BO: Tensor, x_BI: Tensor, weight_IO: Tensor) -> Tensor:
     return y_BO + torch.mm(x_BI, weight_IO)
 
 
+def turned_product(x_BI: Tensor, y_BO: Tensor) -> Tensor:
+    """x^T y [I, O], the gradient of a weight; no autograd."""
+    if by_onednn(x_BI) and _wide():
+        return product(x_BI.mT.contiguous(), y_BO)
+    return torch.mm(x_BI.mT, y_BO)
+
+
 def set_products(x_MBI: Tensor, weight_MIO: Tensor, bias_M1O: Tensor | None = None) -> Tensor:
     """x_m W_m of every set m [M, B, O], or x_m W_m + b_m."""
     if by_onednn(x_MBI):
@@ -68,35 +77,43 @@ def _onednn() -> Any:
     return getattr(torch.ops.mkldnn, "_linear_pointwise", None) if amd else None
 
 
+@cache
+def _wide() -> bool:
+    """Whether oneDNN has wider vectors than MKL, which uses AVX2 on AMD's: if not, turning costs what it gains."""
+    return torch.backends.cpu.get_cpu_capability() == "AVX512"
+
+
 class _SetProducts(torch.autograd.Function):
-    """oneDNN's products under autograd; the gradient of the weight stays a batched product, which is faster there."""
+    """oneDNN's products under autograd."""
 
     @staticmethod
     def forward(ctx: Any, x_MBI: Tensor, weight_MIO: Tensor, bias_M1O: Tensor | None) -> Tensor:
         ctx.save_for_backward(x_MBI, weight_MIO)
         ctx.biased = bias_M1O is not None
-        return _by_set(x_MBI, weight_MIO, bias_M1O)
+        biases = [None] * len(x_MBI) if bias_M1O is None else bias_M1O.squeeze(1)
+        return _by_set(product, x_MBI, weight_MIO, biases)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_MBO: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
         x_MBI, weight_MIO = ctx.saved_tensors
         if weight_MIO.stride(1) == 1:  # the gradient lies as the weight does
-            grad_weight_MIO = torch.bmm(grad_MBO.mT, x_MBI).mT
+            grad_weight_MIO = _by_set(turned_product, grad_MBO, x_MBI).mT
         else:
-            grad_weight_MIO = torch.bmm(x_MBI.mT, grad_MBO)
+            grad_weight_MIO = _by_set(turned_product, x_MBI, grad_MBO)
         grad_bias_M1O = grad_MBO.sum(1, keepdim=True) if ctx.biased else None
-        grad_MBI = _by_set(grad_MBO, weight_MIO.mT, None) if ctx.needs_input_grad[0] else None
+        grad_MBI = _by_set(product, grad_MBO, weight_MIO.mT) if ctx.needs_input_grad[0] else None
         return grad_MBI, grad_weight_MIO, grad_bias_M1O
 
 
-def _by_set(x_MBI: Tensor, weight_MIO: Tensor, bias_M1O: Tensor | None) -> Tensor:
-    """The product of every set; beside the result, memory of one at most."""
-    bias_MO = [None] * len(x_MBI) if bias_M1O is None else bias_M1O.squeeze(1)
-    of_sets = zip(x_MBI, weight_MIO, bias_MO, strict=True)
-    if len(x_MBI) == 1:
-        return product(*next(of_sets)).unsqueeze_(0)  # in place: what a Function returns is not to be a view
-    product_MBO = x_MBI.new_empty(*x_MBI.shape[:2], weight_MIO.shape[2])
-    for product_BO, of_set in zip(product_MBO, of_sets, strict=True):
-        product_BO.copy_(product(*of_set))
-    return product_MBO
+def _by_set(of_set: Callable[..., Tensor], *given: Sequence[Any]) -> Tensor:
+    """What every set gives; beside the result, memory of one set at most."""
+    first, *others = zip(*given, strict=True)
+    found = of_set(*first)
+    if not others:
+        return found.unsqueeze_(0)  # in place: what a Function returns is not to be a view
+    all_found = found.new_empty(1 + len(others), *found.shape)
+    all_found[0] = found
+    for room, each in zip(all_found[1:], others, strict=True):
+        room.copy_(of_set(*each))
+    return all_found

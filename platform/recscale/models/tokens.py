@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recscale.models.layers import linear_parameter
+from recscale.models.products import set_products
 
 
 class FieldTokens(nn.Module):
@@ -42,7 +43,7 @@ class TokenLinear(nn.Module):
 
     def forward(self, x_MTBI: Tensor) -> Tensor:
         """x W + b of every token."""
-        y_RBO = torch.baddbmm(self.bias.flatten(0, 1), x_MTBI.flatten(0, 1), self.weight.flatten(0, 1))
+        y_RBO = set_products(x_MTBI.flatten(0, 1), self.weight.flatten(0, 1), self.bias.flatten(0, 1))
         return y_RBO.view(*x_MTBI.shape[:3], -1)
 
 
@@ -55,7 +56,7 @@ class TokenMatrix(nn.Module):
 
     def forward(self, x_MTBI: Tensor) -> Tensor:
         """x W of every token."""
-        y_RBO = torch.bmm(x_MTBI.flatten(0, 1), self.weight.flatten(0, 1))
+        y_RBO = set_products(x_MTBI.flatten(0, 1), self.weight.flatten(0, 1))
         return y_RBO.view(*x_MTBI.shape[:3], -1)
 
 

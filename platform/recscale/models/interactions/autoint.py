@@ -4,11 +4,11 @@ Legend: M embedding sets, B batch, N fields, K embedding dimension per set, D co
 E = D/A, H hidden.
 """
 
-import torch
 from torch import Tensor, nn
 
 from recscale.models.families import Family, Interaction
 from recscale.models.layers import MLPHead, SetProjection, attend, flat_fields, linear_parameter
+from recscale.models.products import set_products
 from recscale.models.tokens import round_up
 from recscale.records import ModelSpec
 
@@ -27,7 +27,7 @@ class InteractingLayer(nn.Module):
     def forward(self, x_MBNI: Tensor) -> Tensor:
         """x_MBND."""
         sets, rows, fields, _ = x_MBNI.shape
-        mapped_MBNX = torch.bmm(x_MBNI.flatten(1, 2), self.weight).view(sets, rows, fields, -1)
+        mapped_MBNX = set_products(x_MBNI.flatten(1, 2), self.weight).view(sets, rows, fields, -1)
         *maps_MBND, residual_MBND = mapped_MBNX.chunk(4, 3)
         query_RNE, key_RNE, value_RNE = (self._by_head(part) for part in maps_MBND)
         out_RNE = attend(query_RNE, key_RNE, value_RNE, scale=1.0)

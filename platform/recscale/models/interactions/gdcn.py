@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from recscale.models.families import Family, Interaction
 from recscale.models.layers import MLPHead, SetLinear, SetProjection, field_blocks, flat_fields, linear_parameter
+from recscale.models.products import set_products
 from recscale.records import ModelSpec
 
 
@@ -22,7 +23,7 @@ class GatedCross(nn.Module):
 
     def forward(self, x_MBI: Tensor, x0_MBI: Tensor) -> Tensor:
         """c_{l+1} of c_l and c_0."""
-        open_MBI = torch.bmm(x_MBI, self.gate).sigmoid()
+        open_MBI = set_products(x_MBI, self.gate).sigmoid()
         return torch.addcmul(x_MBI, x0_MBI * open_MBI, self.linear(x_MBI))
 
 

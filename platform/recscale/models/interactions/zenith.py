@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from recscale.models.families import Family, Interaction
 from recscale.models.layers import MLPHead, SetLayerNorm, SetProjection, linear_parameter
+from recscale.models.products import set_products
 from recscale.models.tokens import FieldTokens, TokenMatrix, mix_tokens, round_up
 from recscale.records import ModelSpec
 
@@ -76,7 +77,7 @@ class TokenFusion(nn.Module):
         x_RTD = x_MTBD.transpose(1, 2).flatten(0, 1)
         gram_RTT = torch.bmm(x_RTD, x_RTD.transpose(1, 2)) / (tokens * width)
         cube_MYD = torch.bmm(gram_RTT, x_RTD).view(sets, rows * tokens, width)
-        fused_MBTD = torch.bmm(cube_MYD, self.weight).view(sets, rows, tokens, width)
+        fused_MBTD = set_products(cube_MYD, self.weight).view(sets, rows, tokens, width)
         return mix_tokens(fused_MBTD.transpose(1, 2))
 
 
