@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from recscale.kernels.blocks import zero_block
 from recscale.kernels.threads import spread
 
 Array = np.ndarray
@@ -64,8 +65,8 @@ def _blocks(layer: Layer) -> int:
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 def _forward(w_MQNJ: Array, x_MJC: Array, emb_MNC: Array, first_N: Array, y_MQC: Array, first: int, last: int) -> None:
     _, maps, fields, before = w_MQNJ.shape
-    x, e = np.zeros((before, COLUMNS), np.float32), np.zeros((fields, COLUMNS), np.float32)
-    y = np.zeros((maps, COLUMNS), np.float32)
+    x, e = zero_block(before, COLUMNS), zero_block(fields, COLUMNS)
+    y = zero_block(maps, COLUMNS)
     per_set = -(-x_MJC.shape[2] // COLUMNS)
     for block in range(first, last):
         m, start = block // per_set, block % per_set * COLUMNS
@@ -75,15 +76,12 @@ def _forward(w_MQNJ: Array, x_MJC: Array, emb_MNC: Array, first_N: Array, y_MQC:
         y[:] = 0
         for n in range(fields):
             for j in range(first_N[n], before, EIGHT):
-                for q in range(0, maps, 4):
+                for q in range(0, maps, 2):
                     w0, w1 = _row(w_QNJ, q, n, j), _row(w_QNJ, q + 1, n, j)
-                    w2, w3 = _row(w_QNJ, q + 2, n, j), _row(w_QNJ, q + 3, n, j)
                     for c in range(COLUMNS):
                         x8, field = _column(x, j, c), e[n, c]
                         y[q, c] += field * _dot(w0, x8)
                         y[q + 1, c] += field * _dot(w1, x8)
-                        y[q + 2, c] += field * _dot(w2, x8)
-                        y[q + 3, c] += field * _dot(w3, x8)
         _give(y, y_MQC[m], start)
 
 
@@ -101,9 +99,9 @@ def _backward(
     last: int,
 ) -> None:
     _, maps, fields, before = w_MQNJ.shape
-    x, grad_x = np.zeros((before, COLUMNS), np.float32), np.zeros((before, COLUMNS), np.float32)
-    e, grad_e = np.zeros((fields, COLUMNS), np.float32), np.zeros((fields, COLUMNS), np.float32)
-    grad, grad_field = np.zeros((maps, COLUMNS), np.float32), np.zeros((maps, COLUMNS), np.float32)
+    x, grad_x = zero_block(before, COLUMNS), zero_block(before, COLUMNS)
+    e, grad_e = zero_block(fields, COLUMNS), zero_block(fields, COLUMNS)
+    grad, grad_field = zero_block(maps, COLUMNS), zero_block(maps, COLUMNS)
     per_set = -(-x_MJC.shape[2] // COLUMNS)
     for block in range(first, last):
         m, start = block // per_set, block % per_set * COLUMNS
@@ -114,18 +112,15 @@ def _backward(
         grad_x[:] = 0
         grad_e[:] = 0
         for n in range(fields):
-            for j in range(first_N[n], before, 4):
+            for j in range(first_N[n], before, 2):
                 for q in range(0, maps, EIGHT):
                     w0, w1 = _maps(w_QNJ, q, n, j), _maps(w_QNJ, q, n, j + 1)
-                    w2, w3 = _maps(w_QNJ, q, n, j + 2), _maps(w_QNJ, q, n, j + 3)
                     for c in range(COLUMNS):
                         g8, field = _column(grad, q, c), e[n, c]
-                        g0, g1, g2, g3 = _dot(w0, g8), _dot(w1, g8), _dot(w2, g8), _dot(w3, g8)
+                        g0, g1 = _dot(w0, g8), _dot(w1, g8)
                         grad_x[j, c] += field * g0
                         grad_x[j + 1, c] += field * g1
-                        grad_x[j + 2, c] += field * g2
-                        grad_x[j + 3, c] += field * g3
-                        grad_e[n, c] += g0 * x[j, c] + g1 * x[j + 1, c] + g2 * x[j + 2, c] + g3 * x[j + 3, c]
+                        grad_e[n, c] += g0 * x[j, c] + g1 * x[j + 1, c]
             for q in range(maps):
                 for c in range(COLUMNS):
                     grad_field[q, c] = grad[q, c] * e[n, c]

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from recscale.kernels.blocks import zero_block
 from recscale.kernels.threads import spread
 
 Array = np.ndarray
@@ -63,8 +64,8 @@ def backward(saved: Saved, grad_MBK: Array) -> tuple[Array, Array]:
 @njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
 def _forward(s_MFF: Array, emb_MBNK: Array, y_MDFC: Array, h_MC: Array, first: int, last: int) -> None:
     _, blocks, fours, _ = y_MDFC.shape
-    e, h = np.zeros((fours, COLUMNS), np.float32), np.zeros(COLUMNS, np.float32)
-    y0, y1 = np.zeros(COLUMNS, np.float32), np.zeros(COLUMNS, np.float32)
+    e, h = zero_block(fours, COLUMNS), zero_block(1, COLUMNS)[0]
+    y0, y1 = zero_block(1, COLUMNS)[0], zero_block(1, COLUMNS)[0]
     for block in range(first, last):
         m, d = block // blocks, block % blocks
         _take(emb_MBNK[m], d * COLUMNS, e)
@@ -98,8 +99,8 @@ def _backward(
     emb_MBNK: Array, y_MDFC: Array, grad_MC: Array, grad_MFF: Array, grad_emb_MBNK: Array, first: int, last: int
 ) -> None:
     _, blocks, fours, _ = y_MDFC.shape
-    e, grad_e = np.zeros((fours, COLUMNS), np.float32), np.zeros((fours, COLUMNS), np.float32)
-    grad, pushed = np.zeros(COLUMNS, np.float32), np.zeros(COLUMNS, np.float32)
+    e, grad_e = zero_block(fours, COLUMNS), zero_block(fours, COLUMNS)
+    grad, pushed = zero_block(1, COLUMNS)[0], zero_block(1, COLUMNS)[0]
     for block in range(first, last):
         m, d = block // blocks, block % blocks
         start = d * COLUMNS
