@@ -9,7 +9,7 @@ LINE = 64
 
 @njit(inline="always")
 def zero_block(rows: int, columns: int) -> np.ndarray:
-    """Float32 zeros [rows, columns] from the start of a cache line on: elsewhere vectors of 64 bytes are of two lines."""
+    """Float32 zeros [rows, columns] that start with a cache line: else a vector of 64 bytes is of two."""
     room = np.zeros(rows * columns + LINE // 4, np.float32)
     start = -room.ctypes.data % LINE // 4
     return room[start : start + rows * columns].reshape(rows, columns)

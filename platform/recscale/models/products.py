@@ -8,7 +8,7 @@ precisions and autocast go torch's own way.
 Legend: M embedding sets, B batch, I inputs, O outputs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -106,7 +106,7 @@ class _SetProducts(torch.autograd.Function):
         return grad_MBI, grad_weight_MIO, grad_bias_M1O
 
 
-def _by_set(of_set: Callable[..., Tensor], *given: Sequence[Any]) -> Tensor:
+def _by_set(of_set: Callable[..., Tensor], *given: Iterable[Any]) -> Tensor:
     """What every set gives; beside the result, memory of one set at most."""
     first, *others = zip(*given, strict=True)
     found = of_set(*first)
