@@ -3,7 +3,8 @@ from itertools import combinations
 import pytest
 import torch
 
-from recscale.models.pairs import PairWeights, compiles, inner_products, weighted_products
+from recscale.models.layers import pair_indices
+from recscale.models.pairs import PairWeights, compiles, inner_products, pair_features, weighted_products
 
 EMB = torch.randn(2, 6, 4, 3, generator=torch.Generator().manual_seed(1))
 
@@ -45,6 +46,41 @@ def test_weighted_products_and_their_gradients_are_those_of_the_definition(sets,
         )
 
 
+@pytest.mark.parametrize(
+    ("sets", "rows", "fields", "dim"),
+    [(1, 64, 39, 10), (2, 33, 5, 3), (1, 1, 1, 1), (3, 2, 4, 300), (1, 128, 2, 1), (2, 7, 16, 4), (1, 5, 17, 5)],
+)
+@pytest.mark.parametrize("embeddings_too", [False, True])
+@pytest.mark.parametrize("threads", [1, 2])
+def test_pair_features_and_their_gradients_are_those_of_the_definition(
+    sets, rows, fields, dim, embeddings_too, threads
+):
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    emb = torch.randn(sets, rows, fields, dim, requires_grad=True)
+    exact = emb.detach().double().requires_grad_()
+    assert compiles(emb)
+    assert not compiles(exact)
+    got = pair_features(emb, _positions(fields), embeddings_too)
+    products = [(exact[:, :, i] * exact[:, :, j]).sum(2) for i, j in combinations(range(fields), 2)]
+    expected = torch.stack(products, 2) if products else exact.new_empty(sets, rows, 0)
+    if embeddings_too:
+        expected = torch.cat((exact.flatten(2), expected), 2)
+    torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(pair_features(exact, _positions(fields), embeddings_too), expected)
+    slopes = torch.randn_like(got)
+    (got * slopes).sum().backward()
+    torch.set_num_threads(before)
+    (expected * slopes.double()).sum().backward()
+    torch.testing.assert_close(emb.grad.double(), exact.grad, rtol=1e-4, atol=1e-4)
+
+
+def _positions(fields):
+    left, right = pair_indices(fields)
+    return left * fields + right
+
+
 def test_bfloat16_and_float64_are_left_to_torch():
     r, emb = torch.randn(2, 4, 4), EMB
     with torch.autocast("cpu", torch.bfloat16):
@@ -58,3 +94,9 @@ def test_embeddings_that_lie_otherwise_are_taken():
     laid_out = EMB.transpose(1, 2).contiguous().transpose(1, 2)
     assert not laid_out.is_contiguous()
     torch.testing.assert_close(weighted_products(r, laid_out), weighted_products(r, EMB))
+    features = pair_features(EMB, _positions(4), True)
+    torch.testing.assert_close(pair_features(laid_out, _positions(4), True), features)
+    given = [EMB.clone().requires_grad_(), laid_out.requires_grad_()]
+    slopes = torch.randn_like(features).mT.contiguous().mT
+    grads = [torch.autograd.grad(pair_features(each, _positions(4), True), each, slopes)[0] for each in given]
+    torch.testing.assert_close(*grads)

@@ -1,6 +1,7 @@
-"""Sums over pairs of fields that several families share; the weighted ones are compiled on a CPU.
+"""What families make of pairs of fields: sums over them, and all their inner products; some compiled on a CPU.
 
-Legend: M embedding sets, B batch, N fields, K embedding dimension per set, C = B*K, P pairs i < j.
+Legend: M embedding sets, B batch, N fields, K embedding dimension per set, C = B*K, P pairs i < j, R = M*B,
+I features.
 """
 
 import math
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from recscale.models.layers import pair_indices
+from recscale.models.layers import flat_fields, pair_indices
 
 
 class PairWeights(nn.Module):
@@ -80,3 +81,44 @@ def inner_products(emb_MBNK: Tensor) -> Tensor:
     total_MBK = emb_MBNK.sum(2)
     twice_MB = total_MBK.square().sum(2) - emb_MBNK.square().sum((2, 3))
     return twice_MB.unsqueeze(2) / 2
+
+
+def pair_features(emb_MBNK: Tensor, position_P: Tensor, embeddings_too: bool) -> Tensor:
+    """<e_i, e_j> of every pair i < j, [M, B, P], after the embeddings themselves [M, B, N*K + P] where asked for.
+
+    `position_P` is where a row's flat N x N Gram matrix has the pairs.
+    """
+    if compiles(emb_MBNK):
+        features_MBI: Tensor = _PairFeatures.apply(emb_MBNK, embeddings_too)  # type: ignore[no-untyped-call]
+        return features_MBI
+    sets, rows = emb_MBNK.shape[:2]
+    emb_RNK = emb_MBNK.flatten(0, 1)
+    gram_RNN = torch.bmm(emb_RNK, emb_RNK.transpose(1, 2))
+    product_MBP = gram_RNN.flatten(1).index_select(1, position_P).view(sets, rows, -1)
+    return torch.cat((flat_fields(emb_MBNK).to(product_MBP.dtype), product_MBP), 2) if embeddings_too else product_MBP
+
+
+class _PairFeatures(torch.autograd.Function):
+    """The kernels under autograd."""
+
+    @staticmethod
+    def forward(ctx: Any, emb_MBNK: Tensor, embeddings_too: bool) -> Tensor:
+        from recscale.kernels import inner_products
+
+        sets, rows, fields, dim = emb_MBNK.shape
+        emb_RNK = emb_MBNK.detach().reshape(sets * rows, fields, dim).contiguous()
+        features_MBI = emb_RNK.new_empty(sets, rows, fields * (fields - 1) // 2 + embeddings_too * fields * dim)
+        inner_products.forward(emb_RNK.numpy(), features_MBI.flatten(0, 1).numpy())
+        ctx.save_for_backward(emb_RNK)
+        ctx.shape = emb_MBNK.shape
+        return features_MBI
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_MBI: Tensor) -> tuple[Tensor, None]:
+        from recscale.kernels import inner_products
+
+        (emb_RNK,) = ctx.saved_tensors
+        grad_emb_RNK = torch.empty_like(emb_RNK)
+        inner_products.backward(emb_RNK.numpy(), grad_MBI.contiguous().flatten(0, 1).numpy(), grad_emb_RNK.numpy())
+        return grad_emb_RNK.view(ctx.shape), None

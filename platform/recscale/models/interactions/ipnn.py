@@ -3,11 +3,11 @@
 Legend: M embedding sets, B batch, N fields, K embedding dimension per set, P pairs i < j, H hidden.
 """
 
-import torch
 from torch import Tensor
 
 from recscale.models.families import Family, Interaction
-from recscale.models.layers import MLPHead, SetProjection, flat_fields, pair_indices
+from recscale.models.layers import MLPHead, SetProjection, pair_indices
+from recscale.models.pairs import pair_features
 from recscale.records import Arm, ModelSpec, Variant
 
 
@@ -27,17 +27,8 @@ class IPNNInteraction(Interaction):
 
     def forward(self, emb_MBNK: Tensor) -> tuple[Tensor]:
         """One stream h_MBH."""
-        features_MBI = self._products(emb_MBNK)
-        if self.feeds_embeddings:
-            features_MBI = torch.cat((flat_fields(emb_MBNK).to(features_MBI.dtype), features_MBI), 2)
+        features_MBI = pair_features(emb_MBNK, self.pair_positions, self.feeds_embeddings)
         return (self.projection(features_MBI),)
-
-    def _products(self, emb_MBNK: Tensor) -> Tensor:
-        """Inner products [M, B, P] by way of every row's N x N Gram matrix."""
-        sets, rows = emb_MBNK.shape[:2]
-        rows_RNK = emb_MBNK.flatten(0, 1)
-        gram_RNN = torch.bmm(rows_RNK, rows_RNK.transpose(1, 2))
-        return gram_RNN.flatten(1).index_select(1, self.pair_positions).view(sets, rows, -1)
 
 
 FAMILY = Family(
