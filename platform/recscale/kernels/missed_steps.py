@@ -9,13 +9,10 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from recscale.kernels.groups import GROUPS, group_of
 from recscale.kernels.threads import spread
 
 Array = np.ndarray
-SIDE_BY_SIDE = 4
-"""log2 of the rows that lie side by side and are one thread's: no two threads write one cache line."""
-GROUPS = 1024
-"""Groups of such rows that threads share out, a power of two."""
 
 
 class LateRows(NamedTuple):
@@ -84,7 +81,7 @@ def _take(
     small = np.float32(eps)
     for place in range(len(row_L)):
         row = row_L[place]
-        group = (row >> SIDE_BY_SIDE) & (GROUPS - 1)
+        group = group_of(row)
         if group < first or group >= last or step_V[row] == step:
             continue
         missed, start = step - step_V[row], min(step_V[row], horizon)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from recscale.kernels.groups import GROUPS, group_of
 from recscale.kernels.threads import spread
 
 Array = np.ndarray
@@ -48,20 +49,17 @@ def lazy_adam(
     shrink: float,
 ) -> None:
     """In place: moments and weights of touched rows; `coupled` is L2 in the gradient, `shrink` multiplies weights."""
-    row_U, grad_UC, distinct = _summed(touched.row_L, touched.grad_LC, touched.slot_V)
-    arrays = (row_U, grad_UC, touched.weight_VC, mean_VC, square_VC)
     rates = (1 - beta1, beta2, 1 - beta2, step_size, 1 / correction2, eps, coupled, shrink)
-    spread(lambda first, last: _lazy_adam(*arrays, *map(np.float32, rates), first, last), distinct)
+    arrays = (*touched, mean_VC, square_VC)
+    spread(lambda first, last: _lazy_adam(*arrays, *map(np.float32, rates), first, last), GROUPS)
 
 
 def rowwise_adagrad(
     touched: Touched, sum_VM: Array, learning_rate: float, eps: float, coupled: float, shrink: float
 ) -> None:
     """In place: accumulators and weights of the touched rows."""
-    row_U, grad_UC, distinct = _summed(touched.row_L, touched.grad_LC, touched.slot_V)
-    arrays = (row_U, grad_UC, touched.weight_VC, sum_VM)
     rates = (learning_rate, eps, coupled, shrink)
-    spread(lambda first, last: _rowwise_adagrad(*arrays, *map(np.float32, rates), first, last), distinct)
+    spread(lambda first, last: _rowwise_adagrad(*touched, sum_VM, *map(np.float32, rates), first, last), GROUPS)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -115,9 +113,10 @@ def moves(row_U: Array, weight_VC: Array, old_UC: Array) -> Array:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _lazy_adam(
-    row_U: Array,
-    grad_UC: Array,
+    row_L: Array,
+    grad_LC: Array,
     weight_VC: Array,
+    slot_V: Array,
     mean_VC: Array,
     square_VC: Array,
     rest1: float,
@@ -131,8 +130,9 @@ def _lazy_adam(
     first: int,
     last: int,
 ) -> None:
+    row_U, grad_UC, distinct = _summed(row_L, grad_LC, slot_V, first, last)
     columns = grad_UC.shape[1]
-    for u in range(first, last):
+    for u in range(distinct):
         row = row_U[u]
         for c in range(columns):
             weight = weight_VC[row, c]
@@ -147,9 +147,10 @@ def _lazy_adam(
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _rowwise_adagrad(
-    row_U: Array,
-    grad_UC: Array,
+    row_L: Array,
+    grad_LC: Array,
     weight_VC: Array,
+    slot_V: Array,
     sum_VM: Array,
     learning_rate: float,
     eps: float,
@@ -158,9 +159,10 @@ def _rowwise_adagrad(
     first: int,
     last: int,
 ) -> None:
+    row_U, grad_UC, distinct = _summed(row_L, grad_LC, slot_V, first, last)
     sets = sum_VM.shape[1]
     dim = grad_UC.shape[1] // sets
-    for u in range(first, last):
+    for u in range(distinct):
         row = row_U[u]
         for m in range(sets):
             square = np.float32(0)
@@ -175,12 +177,14 @@ def _rowwise_adagrad(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _summed(row_L: Array, grad_LC: Array, slot_V: Array) -> tuple[Array, Array, int]:
-    """Distinct rows and their summed gradients, in the order in which the batch first meets them, and their number."""
+def _summed(row_L: Array, grad_LC: Array, slot_V: Array, first: int, last: int) -> tuple[Array, Array, int]:
+    """Distinct rows of some groups and their summed gradients, in the order of the batch, and their number."""
     row_U, grad_UC = np.empty_like(row_L), np.empty_like(grad_LC)
     columns, distinct = grad_LC.shape[1], 0
     for place in range(len(row_L)):
         row = row_L[place]
+        if not first <= group_of(row) < last:
+            continue
         slot = slot_V[row]
         if slot == FREE:
             slot_V[row] = distinct
