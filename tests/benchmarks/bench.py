@@ -109,11 +109,18 @@ PARTS: dict[str, Callable[[Path, Size, Ceilings], Iterator[Row]]] = {
 
 
 def machine_name() -> str:
-    """Cores, processor and its widest instructions, as a file may be called: clouds name CPUs of many years alike."""
-    model = next((text.split(":")[1].strip() for text in _cpu_lines() if text.startswith("model name")), "cpu")
-    name = f"{model.replace('(R)', '')} {torch.backends.cpu.get_cpu_capability()}"
-    words = "".join(letter if letter.isalnum() else " " for letter in name).split()
+    """Cores, processor, its family and its widest instructions, as a file may be called.
+
+    Clouds name CPUs of many years alike: an "AMD EPYC" is of family 25 with a half of the vectors of family 26.
+    """
+    name = f"{_cpu('model name')} family {_cpu('cpu family')} {torch.backends.cpu.get_cpu_capability()}"
+    words = "".join(letter if letter.isalnum() else " " for letter in name.replace("(R)", "")).split()
     return f"{os.cpu_count()}-cores-{'-'.join(words).lower()}"
+
+
+def _cpu(what: str) -> str:
+    """What Linux says of the first core."""
+    return next((text.split(":")[1].strip() for text in _cpu_lines() if text.startswith(what)), "unknown")
 
 
 def _cpu_lines() -> list[str]:
