@@ -1,4 +1,4 @@
-"""Products of sets by oneDNN and by torch, forward and for the input's gradient: prints GFLOP/s, writes nothing.
+"""Products of sets by oneDNN and by torch, forward and for both gradients: prints GFLOP/s, writes nothing.
 
 `python -m tests.benchmarks.products`; each library in a process of its own, as a study's workers run, in turn;
 float32, batch 2048. A shape is sets x inputs x outputs.
@@ -17,6 +17,7 @@ from tests.benchmarks.steps import BATCH
 
 SHAPES = ("1x390x390", "1x390x400", "1x400x400", "1x1131x400", "1x1560x1560", "4x390x390", "4x390x400", "4x400x400")
 LIBRARIES = {"oneDNN": lambda: torch.ops.mkldnn._linear_pointwise, "torch": lambda: None}
+WAYS = ("forward", "input's gradient", "weight's gradient")
 CALLS = 4
 
 
@@ -30,22 +31,28 @@ def main() -> None:
         sides = (Side.ours(prepared, *map(int, shape.split("x")), library) for library in LIBRARIES)
         for library, rates in zip(LIBRARIES, in_turn(sides, options.repeats), strict=True):
             words = (f"{median(each):4.0f} [{min(each):.0f}, {max(each):.0f}]" for each in zip(*rates, strict=True))
-            print(f"{shape:12} {library:6} GFLOP/s forward {next(words)}, input's gradient {next(words)}", flush=True)
+            print(f"{shape:12} {library:6} GFLOP/s", ", ".join(map(" ".join, zip(WAYS, words, strict=True))), flush=True)
 
 
-def prepared(sets: int, inputs: int, outputs: int, library: str) -> Callable[[], tuple[float, float]]:
-    """GFLOP/s forward and for the gradient of the input, one library."""
+def prepared(sets: int, inputs: int, outputs: int, library: str) -> Callable[[], list[float]]:
+    """GFLOP/s of every way, one library."""
     products._onednn = LIBRARIES[library]
+    products._wide = lambda: library == "oneDNN"
     x_MBI, y_MBO = torch.randn(sets, BATCH, inputs), torch.randn(sets, BATCH, outputs)
     weight_MIO = torch.randn(sets, inputs, outputs)
+    ways = (
+        lambda: products.set_products(x_MBI, weight_MIO),
+        lambda: products.set_products(y_MBO, weight_MIO.mT),
+        lambda: products.turned_products(x_MBI, y_MBO),
+    )
 
-    def rate(left: torch.Tensor, right: torch.Tensor) -> float:
+    def rate(way: Callable[[], torch.Tensor]) -> float:
         started = time.perf_counter()
         for _ in range(CALLS):
-            products.set_products(left, right)
+            way()
         return 2e-9 * CALLS * sets * BATCH * inputs * outputs / (time.perf_counter() - started)
 
-    return lambda: (rate(x_MBI, weight_MIO), rate(y_MBO, weight_MIO.mT))
+    return lambda: [rate(way) for way in ways]
 
 
 if __name__ == "__main__":

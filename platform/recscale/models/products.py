@@ -48,6 +48,13 @@ def turned_product(x_BI: Tensor, y_BO: Tensor) -> Tensor:
     return torch.mm(x_BI.mT, y_BO)
 
 
+def turned_products(x_MBI: Tensor, y_MBO: Tensor) -> Tensor:
+    """x_m^T y_m of every set m [M, I, O], the gradients of weights; no autograd."""
+    if by_onednn(x_MBI) and _wide():
+        return _by_set(turned_product, x_MBI, y_MBO)
+    return torch.bmm(x_MBI.mT, y_MBO)
+
+
 def set_products(x_MBI: Tensor, weight_MIO: Tensor, bias_M1O: Tensor | None = None) -> Tensor:
     """x_m W_m of every set m [M, B, O], or x_m W_m + b_m."""
     if by_onednn(x_MBI):
@@ -98,9 +105,9 @@ class _SetProducts(torch.autograd.Function):
     def backward(ctx: Any, grad_MBO: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None]:
         x_MBI, weight_MIO = ctx.saved_tensors
         if weight_MIO.stride(1) == 1:  # the gradient lies as the weight does
-            grad_weight_MIO = _by_set(turned_product, grad_MBO, x_MBI).mT
+            grad_weight_MIO = turned_products(grad_MBO, x_MBI).mT
         else:
-            grad_weight_MIO = _by_set(turned_product, x_MBI, grad_MBO)
+            grad_weight_MIO = turned_products(x_MBI, grad_MBO)
         grad_bias_M1O = grad_MBO.sum(1, keepdim=True) if ctx.biased else None
         grad_MBI = _by_set(product, grad_MBO, weight_MIO.mT) if ctx.needs_input_grad[0] else None
         return grad_MBI, grad_weight_MIO, grad_bias_M1O
