@@ -31,7 +31,9 @@ def main() -> None:
         sides = (Side.ours(prepared, *map(int, shape.split("x")), library) for library in LIBRARIES)
         for library, rates in zip(LIBRARIES, in_turn(sides, options.repeats), strict=True):
             words = (f"{median(each):4.0f} [{min(each):.0f}, {max(each):.0f}]" for each in zip(*rates, strict=True))
-            print(f"{shape:12} {library:6} GFLOP/s", ", ".join(map(" ".join, zip(WAYS, words, strict=True))), flush=True)
+            print(
+                f"{shape:12} {library:6} GFLOP/s", ", ".join(map(" ".join, zip(WAYS, words, strict=True))), flush=True
+            )
 
 
 def prepared(sets: int, inputs: int, outputs: int, library: str) -> Callable[[], list[float]]:

@@ -11,7 +11,7 @@ from recscale.kernels import touched_rows
 from recscale.models.tables import compiles
 from recscale.records import Decay, TableOptimizer, TrainSpec
 from recscale.training.row_optimizers import RowOptimizer, summed_rows
-from recscale.training.table_optimizers import table_optimizer
+from recscale.training.table_optimizers import catch_up, table_optimizer
 
 ROWS, COLUMNS, STEPS = 40, 6, 12
 
@@ -49,6 +49,34 @@ def test_the_kernel_is_the_update_of_torch_operations(kind: TableOptimizer, deca
         torch.testing.assert_close(
             torch.as_tensor(ours[name]).double(), torch.as_tensor(value).double(), rtol=1e-4, atol=1e-6
         )
+
+
+@pytest.mark.parametrize(
+    "kind", [TableOptimizer.LAZY_ADAM, TableOptimizer.DEFERRED_ADAM, TableOptimizer.ROWWISE_ADAGRAD]
+)
+def test_tables_of_many_groups_come_out_the_same_however_many_threads_share_them(kind: TableOptimizer) -> None:
+    """Rows of every thread's groups, duplicates among them; one thread is held to torch's operations."""
+    rows, lookups, before, tables = 40_000, 6_000, torch.get_num_threads(), []
+    start = torch.randn(rows, COLUMNS, generator=torch.Generator().manual_seed(3))
+    for threads in (1, 2, 3, 5):
+        torch.set_num_threads(threads)
+        generator = torch.Generator().manual_seed(4)
+        table, exact = nn.Parameter(start.clone()), nn.Parameter(start.double())
+        optimizers = [_optimizer(each, kind, Decay.DECOUPLED) for each in (table, exact)]
+        for _ in range(3):
+            row_L = (torch.rand(lookups, generator=generator) ** 2 * rows).long()
+            grad_LC = torch.randn(lookups, COLUMNS, generator=generator)
+            for each, optimizer in zip((table, exact), optimizers, strict=True):
+                catch_up(optimizer, lambda row_L=row_L: row_L)
+                each.grad = torch.sparse_coo_tensor(
+                    row_L[None], grad_LC.to(each.dtype), each.shape, check_invariants=True
+                )
+                optimizer.step()
+        assert (optimizers[0]._slots(table) == touched_rows.FREE).all()
+        torch.testing.assert_close(table.double(), exact, rtol=2e-5, atol=2e-5)
+        tables.append(table)
+    torch.set_num_threads(before)
+    assert all(torch.equal(tables[0], table) for table in tables)
 
 
 def test_without_kernels_no_shape_depends_on_the_rows_of_a_batch() -> None:

@@ -4,7 +4,14 @@ import pytest
 import torch
 
 from recscale.models.layers import pair_indices
-from recscale.models.pairs import PairWeights, compiles, inner_products, pair_features, weighted_products
+from recscale.models.pairs import (
+    PairWeights,
+    compiles,
+    embeddings_and_products,
+    inner_products,
+    pair_products,
+    weighted_products,
+)
 
 EMB = torch.randn(2, 6, 4, 3, generator=torch.Generator().manual_seed(1))
 
@@ -50,11 +57,9 @@ def test_weighted_products_and_their_gradients_are_those_of_the_definition(sets,
     ("sets", "rows", "fields", "dim"),
     [(1, 64, 39, 10), (2, 33, 5, 3), (1, 1, 1, 1), (3, 2, 4, 300), (1, 128, 2, 1), (2, 7, 16, 4), (1, 5, 17, 5)],
 )
-@pytest.mark.parametrize("embeddings_too", [False, True])
+@pytest.mark.parametrize("features", [pair_products, embeddings_and_products])
 @pytest.mark.parametrize("threads", [1, 2])
-def test_pair_features_and_their_gradients_are_those_of_the_definition(
-    sets, rows, fields, dim, embeddings_too, threads
-):
+def test_pair_features_and_their_gradients_are_those_of_the_definition(sets, rows, fields, dim, features, threads):
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -62,13 +67,13 @@ def test_pair_features_and_their_gradients_are_those_of_the_definition(
     exact = emb.detach().double().requires_grad_()
     assert compiles(emb)
     assert not compiles(exact)
-    got = pair_features(emb, _positions(fields), embeddings_too)
+    got = features(emb, _positions(fields))
     products = [(exact[:, :, i] * exact[:, :, j]).sum(2) for i, j in combinations(range(fields), 2)]
     expected = torch.stack(products, 2) if products else exact.flatten(2)[..., :0]
-    if embeddings_too:
+    if features is embeddings_and_products:
         expected = torch.cat((exact.flatten(2), expected), 2)
     torch.testing.assert_close(got.double(), expected, rtol=1e-4, atol=1e-4)
-    torch.testing.assert_close(pair_features(exact, _positions(fields), embeddings_too), expected)
+    torch.testing.assert_close(features(exact, _positions(fields)), expected)
     slopes = torch.randn_like(got)
     (got * slopes).sum().backward()
     torch.set_num_threads(before)
@@ -95,9 +100,9 @@ def test_embeddings_that_lie_otherwise_are_taken():
     laid_out = EMB.transpose(1, 2).contiguous().transpose(1, 2)
     assert not laid_out.is_contiguous()
     torch.testing.assert_close(weighted_products(r, laid_out), weighted_products(r, EMB))
-    features = pair_features(EMB, _positions(4), True)
-    torch.testing.assert_close(pair_features(laid_out, _positions(4), True), features)
+    features = embeddings_and_products(EMB, _positions(4))
+    torch.testing.assert_close(embeddings_and_products(laid_out, _positions(4)), features)
     given = [EMB.clone().requires_grad_(), laid_out.requires_grad_()]
     slopes = torch.randn_like(features).mT.contiguous().mT
-    grads = [torch.autograd.grad(pair_features(each, _positions(4), True), each, slopes)[0] for each in given]
+    grads = [torch.autograd.grad(embeddings_and_products(each, _positions(4)), each, slopes)[0] for each in given]
     torch.testing.assert_close(*grads)

@@ -13,9 +13,11 @@ CLOSE = {"rtol": 1e-5, "atol": 1e-4}
 
 @pytest.fixture
 def fresh_choice() -> Iterator[None]:
-    products._onednn.cache_clear()
+    for choice in (products._onednn, products._wide):
+        choice.cache_clear()
     yield
-    products._onednn.cache_clear()
+    for choice in (products._onednn, products._wide):
+        choice.cache_clear()
 
 
 def _close(ours: torch.Tensor, exact: torch.Tensor) -> None:
@@ -88,6 +90,18 @@ def test_under_autocast_products_are_torch_s() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert products.set_products(x, weight).dtype is torch.bfloat16
         assert products.linear_product(x[0], weight[0].mT).dtype is torch.bfloat16
+
+
+@pytest.mark.parametrize(("family", "chosen"), [(25, False), (26, True), (27, True), (None, False)])
+@pytest.mark.usefixtures("fresh_choice")
+def test_weights_gradients_are_onednn_s_where_vectors_are_whole(
+    family: int | None, chosen: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "cpuinfo"
+    if family:
+        told.write_text(f"processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: {family}\nmodel\t\t: 2\n")
+    monkeypatch.setattr(products, "PROCESSOR", told)
+    assert products._wide() is chosen
 
 
 @pytest.mark.parametrize(("vendor", "chosen"), [("AuthenticAMD", True), ("GenuineIntel", False), (None, False)])

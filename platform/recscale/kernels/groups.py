@@ -9,6 +9,6 @@ GROUPS = 1024
 
 
 @njit(inline="always")
-def group_of(row: int) -> int:
-    """The group of a row."""
-    return (row >> SIDE_BY_SIDE) & (GROUPS - 1)
+def group_of(row: int, groups: int) -> int:
+    """The group of a row, of so many; given, for a cached kernel does not notice that a constant here has changed."""
+    return (row >> SIDE_BY_SIDE) & (groups - 1)

@@ -53,7 +53,7 @@ class Rule(NamedTuple):
 
 def take(row_L: Array, late: LateRows, rule: Rule, step: int) -> None:
     """In place: takes rows to a step."""
-    spread(lambda first, last: _take(row_L, *late, *rule, step, first, last), GROUPS)
+    spread(lambda first, last: _take(row_L, *late, *rule, step, GROUPS, first, last), GROUPS)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -73,6 +73,7 @@ def _take(
     learning_rate: float,
     eps: float,
     step: int,
+    groups: int,
     first: int,
     last: int,
 ) -> None:
@@ -81,7 +82,7 @@ def _take(
     small = np.float32(eps)
     for place in range(len(row_L)):
         row = row_L[place]
-        group = group_of(row)
+        group = group_of(row, groups)
         if group < first or group >= last or step_V[row] == step:
             continue
         missed, start = step - step_V[row], min(step_V[row], horizon)

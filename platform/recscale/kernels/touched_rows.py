@@ -51,7 +51,7 @@ def lazy_adam(
     """In place: moments and weights of touched rows; `coupled` is L2 in the gradient, `shrink` multiplies weights."""
     rates = (1 - beta1, beta2, 1 - beta2, step_size, 1 / correction2, eps, coupled, shrink)
     arrays = (*touched, mean_VC, square_VC)
-    spread(lambda first, last: _lazy_adam(*arrays, *map(np.float32, rates), first, last), GROUPS)
+    spread(lambda first, last: _lazy_adam(*arrays, *map(np.float32, rates), GROUPS, first, last), GROUPS)
 
 
 def rowwise_adagrad(
@@ -59,7 +59,7 @@ def rowwise_adagrad(
 ) -> None:
     """In place: accumulators and weights of the touched rows."""
     rates = (learning_rate, eps, coupled, shrink)
-    spread(lambda first, last: _rowwise_adagrad(*touched, sum_VM, *map(np.float32, rates), first, last), GROUPS)
+    spread(lambda first, last: _rowwise_adagrad(*touched, sum_VM, *map(np.float32, rates), GROUPS, first, last), GROUPS)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -127,10 +127,11 @@ def _lazy_adam(
     eps: float,
     coupled: float,
     shrink: float,
+    groups: int,
     first: int,
     last: int,
 ) -> None:
-    row_U, grad_UC, distinct = _summed(row_L, grad_LC, slot_V, first, last)
+    row_U, grad_UC, distinct = _summed(row_L, grad_LC, slot_V, groups, first, last)
     columns = grad_UC.shape[1]
     for u in range(distinct):
         row = row_U[u]
@@ -156,10 +157,11 @@ def _rowwise_adagrad(
     eps: float,
     coupled: float,
     shrink: float,
+    groups: int,
     first: int,
     last: int,
 ) -> None:
-    row_U, grad_UC, distinct = _summed(row_L, grad_LC, slot_V, first, last)
+    row_U, grad_UC, distinct = _summed(row_L, grad_LC, slot_V, groups, first, last)
     sets = sum_VM.shape[1]
     dim = grad_UC.shape[1] // sets
     for u in range(distinct):
@@ -177,13 +179,15 @@ def _rowwise_adagrad(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _summed(row_L: Array, grad_LC: Array, slot_V: Array, first: int, last: int) -> tuple[Array, Array, int]:
+def _summed(
+    row_L: Array, grad_LC: Array, slot_V: Array, groups: int, first: int, last: int
+) -> tuple[Array, Array, int]:
     """Distinct rows of some groups and their summed gradients, in the order of the batch, and their number."""
     row_U, grad_UC = np.empty_like(row_L), np.empty_like(grad_LC)
     columns, distinct = grad_LC.shape[1], 0
     for place in range(len(row_L)):
         row = row_L[place]
-        if not first <= group_of(row) < last:
+        if not first <= group_of(row, groups) < last:
             continue
         slot = slot_V[row]
         if slot == FREE:

@@ -83,32 +83,37 @@ def inner_products(emb_MBNK: Tensor) -> Tensor:
     return twice_MB.unsqueeze(2) / 2
 
 
-def pair_features(emb_MBNK: Tensor, position_P: Tensor, embeddings_too: bool) -> Tensor:
-    """<e_i, e_j> of every pair i < j, [M, B, P], after the embeddings themselves [M, B, N*K + P] where asked for.
-
-    `position_P` is where a row's flat N x N Gram matrix has the pairs.
-    """
+def pair_products(emb_MBNK: Tensor, position_P: Tensor) -> Tensor:
+    """<e_i, e_j> of every pair i < j, [M, B, P]; `position_P` is where a flat N x N Gram matrix has the pairs."""
     if compiles(emb_MBNK):
-        features_MBI: Tensor = _PairFeatures.apply(emb_MBNK, embeddings_too)  # type: ignore[no-untyped-call]
-        return features_MBI
+        product_MBP: Tensor = _PairProducts.apply(emb_MBNK, 0)  # type: ignore[no-untyped-call]
+        return product_MBP
     sets, rows = emb_MBNK.shape[:2]
     emb_RNK = emb_MBNK.flatten(0, 1)
     gram_RNN = torch.bmm(emb_RNK, emb_RNK.transpose(1, 2))
-    product_MBP = gram_RNN.flatten(1).index_select(1, position_P).view(sets, rows, -1)
-    return torch.cat((flat_fields(emb_MBNK).to(product_MBP.dtype), product_MBP), 2) if embeddings_too else product_MBP
+    return gram_RNN.flatten(1).index_select(1, position_P).view(sets, rows, -1)
 
 
-class _PairFeatures(torch.autograd.Function):
-    """The kernels under autograd."""
+def embeddings_and_products(emb_MBNK: Tensor, position_P: Tensor) -> Tensor:
+    """The embeddings themselves, then `pair_products`: [M, B, N*K + P]."""
+    if compiles(emb_MBNK):
+        features_MBI: Tensor = _PairProducts.apply(emb_MBNK, emb_MBNK[0, 0].numel())  # type: ignore[no-untyped-call]
+        return features_MBI
+    product_MBP = pair_products(emb_MBNK, position_P)
+    return torch.cat((flat_fields(emb_MBNK).to(product_MBP.dtype), product_MBP), 2)
+
+
+class _PairProducts(torch.autograd.Function):
+    """The kernels under autograd; the first `lead` features are the embeddings, all or none of them."""
 
     @staticmethod
-    def forward(ctx: Any, emb_MBNK: Tensor, embeddings_too: bool) -> Tensor:
-        from recscale.kernels import inner_products
+    def forward(ctx: Any, emb_MBNK: Tensor, lead: int) -> Tensor:
+        from recscale.kernels import inner_products as kernels  # only here: an accelerator needs no numba
 
         sets, rows, fields, dim = emb_MBNK.shape
         emb_RNK = emb_MBNK.detach().reshape(sets * rows, fields, dim).contiguous()
-        features_MBI = emb_RNK.new_empty(sets, rows, fields * (fields - 1) // 2 + embeddings_too * fields * dim)
-        inner_products.forward(emb_RNK.numpy(), features_MBI.flatten(0, 1).numpy())
+        features_MBI = emb_RNK.new_empty(sets, rows, lead + fields * (fields - 1) // 2)
+        kernels.forward(emb_RNK.numpy(), features_MBI.flatten(0, 1).numpy())
         ctx.save_for_backward(emb_RNK)
         ctx.shape = emb_MBNK.shape
         return features_MBI
@@ -116,9 +121,9 @@ class _PairFeatures(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_MBI: Tensor) -> tuple[Tensor, None]:
-        from recscale.kernels import inner_products
+        from recscale.kernels import inner_products as kernels
 
         (emb_RNK,) = ctx.saved_tensors
         grad_emb_RNK = torch.empty_like(emb_RNK)
-        inner_products.backward(emb_RNK.numpy(), grad_MBI.contiguous().flatten(0, 1).numpy(), grad_emb_RNK.numpy())
+        kernels.backward(emb_RNK.numpy(), grad_MBI.contiguous().flatten(0, 1).numpy(), grad_emb_RNK.numpy())
         return grad_emb_RNK.view(ctx.shape), None

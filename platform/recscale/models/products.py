@@ -1,13 +1,14 @@
 """Matrix products of sets by the library that is fastest at them on this machine.
 
-torch's products on a CPU are MKL's, which is tuned for Intel's CPUs. On AMD's, oneDNN, which torch brings along, takes
-a tenth less time, half of it where vectors of 512 bits are whole ones, and less still where a row is not of whole
-vectors (docs/performance.md). torch has it under a private name, so all works without it. Accelerators, other
-precisions and autocast go torch's own way.
+torch's products on a CPU are MKL's, which is tuned for Intel's CPUs. On AMD's, oneDNN, which torch brings along, is a
+tenth faster, more where a row is not of whole vectors, and twice as fast where the CPU computes vectors of 512 bits at
+once (docs/performance.md). torch has it under a private name, so all works without it. Accelerators, other precisions
+and autocast go torch's own way.
 
 Legend: M embedding sets, B batch, I inputs, O outputs.
 """
 
+import re
 from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,8 @@ from torch.nn import functional
 
 PROCESSOR = Path("/proc/cpuinfo")
 """What Linux says of the CPU."""
+WHOLE_VECTORS = 26
+"""AMD's first family (Zen 5) that does not compute vectors of 512 bits in halves."""
 
 
 def product(x_BI: Tensor, weight_IO: Tensor, bias_O: Tensor | None = None) -> Tensor:
@@ -80,14 +83,18 @@ def by_onednn(x: Tensor) -> bool:
 @cache
 def _onednn() -> Any:
     """oneDNN's x W^T where this CPU is AMD's and torch has it, else None."""
-    amd = PROCESSOR.exists() and "AuthenticAMD" in PROCESSOR.read_text()
-    return getattr(torch.ops.mkldnn, "_linear_pointwise", None) if amd else None
+    return getattr(torch.ops.mkldnn, "_linear_pointwise", None) if "AuthenticAMD" in _told() else None
 
 
 @cache
 def _wide() -> bool:
-    """Whether oneDNN has wider vectors than MKL, which uses AVX2 on AMD's: if not, turning costs what it gains."""
-    return torch.backends.cpu.get_cpu_capability() == "AVX512"
+    """Whether an AMD CPU has whole vectors of 512 bits, of which MKL uses half: else turning costs what it gains."""
+    family = re.search(r"^cpu family\s*: (\d+)", _told(), re.MULTILINE)
+    return family is not None and int(family[1]) >= WHOLE_VECTORS
+
+
+def _told() -> str:
+    return PROCESSOR.read_text() if PROCESSOR.exists() else ""
 
 
 class _SetProducts(torch.autograd.Function):
@@ -121,6 +128,7 @@ def _by_set(of_set: Callable[..., Tensor], *given: Iterable[Any]) -> Tensor:
         return found.unsqueeze_(0)  # in place: what a Function returns is not to be a view
     all_found = found.new_empty(1 + len(others), *found.shape)
     all_found[0] = found
+    del found
     for room, each in zip(all_found[1:], others, strict=True):
         room.copy_(of_set(*each))
     return all_found

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from recscale.models.families import Family, Interaction
 from recscale.models.layers import MLPHead, SetProjection, pair_indices
-from recscale.models.pairs import pair_features
+from recscale.models.pairs import embeddings_and_products, pair_products
 from recscale.records import Arm, ModelSpec, Variant
 
 
@@ -27,8 +27,8 @@ class IPNNInteraction(Interaction):
 
     def forward(self, emb_MBNK: Tensor) -> tuple[Tensor]:
         """One stream h_MBH."""
-        features_MBI = pair_features(emb_MBNK, self.pair_positions, self.feeds_embeddings)
-        return (self.projection(features_MBI),)
+        features = embeddings_and_products if self.feeds_embeddings else pair_products
+        return (self.projection(features(emb_MBNK, self.pair_positions)),)
 
 
 FAMILY = Family(
