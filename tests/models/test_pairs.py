@@ -55,7 +55,16 @@ def test_weighted_products_and_their_gradients_are_those_of_the_definition(sets,
 
 @pytest.mark.parametrize(
     ("sets", "rows", "fields", "dim"),
-    [(1, 64, 39, 10), (2, 33, 5, 3), (1, 1, 1, 1), (3, 2, 4, 300), (1, 128, 2, 1), (2, 7, 16, 4), (1, 5, 17, 5)],
+    [
+        (1, 64, 39, 10),
+        (2, 33, 5, 3),
+        (1, 1, 1, 1),
+        (3, 2, 4, 300),
+        (1, 128, 2, 1),
+        (2, 7, 16, 4),
+        (1, 5, 17, 5),
+        (1, 0, 3, 2),
+    ],
 )
 @pytest.mark.parametrize("features", [pair_products, embeddings_and_products])
 @pytest.mark.parametrize("threads", [1, 2])

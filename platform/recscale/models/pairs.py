@@ -91,13 +91,14 @@ def pair_products(emb_MBNK: Tensor, position_P: Tensor) -> Tensor:
     sets, rows = emb_MBNK.shape[:2]
     emb_RNK = emb_MBNK.flatten(0, 1)
     gram_RNN = torch.bmm(emb_RNK, emb_RNK.transpose(1, 2))
-    return gram_RNN.flatten(1).index_select(1, position_P).view(sets, rows, -1)
+    return gram_RNN.flatten(1).index_select(1, position_P).view(sets, rows, len(position_P))
 
 
 def embeddings_and_products(emb_MBNK: Tensor, position_P: Tensor) -> Tensor:
     """The embeddings themselves, then `pair_products`: [M, B, N*K + P]."""
     if compiles(emb_MBNK):
-        features_MBI: Tensor = _PairProducts.apply(emb_MBNK, emb_MBNK[0, 0].numel())  # type: ignore[no-untyped-call]
+        columns = emb_MBNK.shape[2] * emb_MBNK.shape[3]
+        features_MBI: Tensor = _PairProducts.apply(emb_MBNK, columns)  # type: ignore[no-untyped-call]
         return features_MBI
     product_MBP = pair_products(emb_MBNK, position_P)
     return torch.cat((flat_fields(emb_MBNK).to(product_MBP.dtype), product_MBP), 2)
