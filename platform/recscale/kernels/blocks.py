@@ -1,8 +1,10 @@
-"""Scratch of kernels that work a block of columns at a time."""
+"""What kernels that work a block at a time share: their scratch, and how sums may be compiled."""
 
 import numpy as np
 from numba import njit
 
+FAST = {"reassoc", "contract", "nsz"}
+"""Sums may be taken in any order; nothing is assumed of infinite numbers and NaN."""
 LINE = 64
 """Bytes of a cache line, and of the widest vector."""
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from recscale.kernels.blocks import zero_block
+from recscale.kernels.blocks import FAST, zero_block
 from recscale.kernels.threads import spread
 
 Array = np.ndarray
@@ -19,8 +19,6 @@ Array = np.ndarray
 COLUMNS = 512
 """Of a block; a constant, so that the compiler knows that rows of a block do not overlap."""
 EIGHT = 8
-FAST = {"reassoc", "contract", "nsz"}
-"""Sums may be taken in any order; nothing is assumed of infinite numbers and NaN."""
 ZEROS = (np.float32(0),) * EIGHT
 
 

@@ -3,19 +3,16 @@
 The gradient of e_i is the sum over j of that of <e_i, e_j> times e_j.
 
 Legend: R rows (sets x batch), N fields, W of them padded to whole vectors, K embedding dimension per set,
-X = N*K, I features: the embeddings where they lead, then a product of every pair i < j.
+X = N*K, I features: the embeddings where they lead, then a product of every pair i < j; T rows of a product, C columns.
 """
 
 import numpy as np
 from numba import njit
 
-from recscale.kernels.blocks import zero_block
+from recscale.kernels.blocks import FAST, zero_block
 from recscale.kernels.threads import spread
 
 Array = np.ndarray
-
-FAST = {"reassoc", "contract", "nsz"}
-"""Sums may be taken in any order; nothing is assumed of infinite numbers and NaN."""
 
 
 def forward(emb_RNK: Array, features_RI: Array) -> None:
@@ -43,14 +40,7 @@ def _forward(emb_RNK: Array, features_RI: Array, first: int, last: int) -> None:
             features_I[x] = emb_X[x]
         place = lead
         for i in range(0, fields - 1, 2):
-            gram_2W[:] = 0
-            for k in range(0, len(e_KW), 4):
-                a0, a1, a2, a3 = e_KW[k, i], e_KW[k + 1, i], e_KW[k + 2, i], e_KW[k + 3, i]
-                b0, b1, b2, b3 = e_KW[k, i + 1], e_KW[k + 1, i + 1], e_KW[k + 2, i + 1], e_KW[k + 3, i + 1]
-                for j in range(wide):
-                    e0, e1, e2, e3 = e_KW[k, j], e_KW[k + 1, j], e_KW[k + 2, j], e_KW[k + 3, j]
-                    gram_2W[0, j] += a0 * e0 + a1 * e1 + a2 * e2 + a3 * e3
-                    gram_2W[1, j] += b0 * e0 + b1 * e1 + b2 * e2 + b3 * e3
+            _two_products(e_KW, i, e_KW, gram_2W)
             for j in range(i + 1, fields):
                 features_I[place + j - i - 1] = gram_2W[0, j]
             place += fields - 1 - i
@@ -76,14 +66,7 @@ def _backward(emb_RNK: Array, grad_RI: Array, grad_emb_RNK: Array, first: int, l
                 gram_NW[i, j] = gram_NW[j, i] = grad_I[place + j - i - 1]
             place += fields - 1 - i
         for k in range(0, dim, 2):
-            grad_2W[:] = 0
-            for j in range(0, fours, 4):
-                a0, a1, a2, a3 = e_NK[j, k], e_NK[j + 1, k], e_NK[j + 2, k], e_NK[j + 3, k]
-                b0, b1, b2, b3 = e_NK[j, k + 1], e_NK[j + 1, k + 1], e_NK[j + 2, k + 1], e_NK[j + 3, k + 1]
-                for i in range(wide):
-                    g0, g1, g2, g3 = gram_NW[j, i], gram_NW[j + 1, i], gram_NW[j + 2, i], gram_NW[j + 3, i]
-                    grad_2W[0, i] += a0 * g0 + a1 * g1 + a2 * g2 + a3 * g3
-                    grad_2W[1, i] += b0 * g0 + b1 * g1 + b2 * g2 + b3 * g3
+            _two_products(e_NK, k, gram_NW, grad_2W)
             for i in range(fields):
                 grad_NK[i, k] = grad_2W[0, i]
             if k + 1 < dim:
@@ -92,6 +75,19 @@ def _backward(emb_RNK: Array, grad_RI: Array, grad_emb_RNK: Array, first: int, l
         grad_X = grad_NK.reshape(fields * dim)
         for x in range(lead):
             grad_X[x] += grad_I[x]
+
+
+@njit(inline="always")
+def _two_products(factor_TC: Array, c: int, rows_TW: Array, product_2W: Array) -> None:
+    """Writes columns c and c + 1 of factors, times rows; T is whole fours, which are taken at once."""
+    product_2W[:] = 0
+    for t in range(0, len(rows_TW), 4):
+        a0, a1, a2, a3 = factor_TC[t, c], factor_TC[t + 1, c], factor_TC[t + 2, c], factor_TC[t + 3, c]
+        b0, b1, b2, b3 = factor_TC[t, c + 1], factor_TC[t + 1, c + 1], factor_TC[t + 2, c + 1], factor_TC[t + 3, c + 1]
+        for w in range(rows_TW.shape[1]):
+            r0, r1, r2, r3 = rows_TW[t, w], rows_TW[t + 1, w], rows_TW[t + 2, w], rows_TW[t + 3, w]
+            product_2W[0, w] += a0 * r0 + a1 * r1 + a2 * r2 + a3 * r3
+            product_2W[1, w] += b0 * r0 + b1 * r1 + b2 * r2 + b3 * r3
 
 
 @njit(inline="always")

@@ -14,15 +14,13 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from recscale.kernels.blocks import zero_block
+from recscale.kernels.blocks import FAST, zero_block
 from recscale.kernels.threads import spread
 
 Array = np.ndarray
 
 COLUMNS = 128
 """Of a block; a constant, so that the compiler knows that rows of a block do not overlap."""
-FAST = {"reassoc", "contract", "nsz"}
-"""Sums may be taken in any order; nothing is assumed of infinite numbers and NaN."""
 
 
 class Saved(NamedTuple):
