@@ -81,3 +81,26 @@ def test_each_heavy_neighbour_has_one_room(library: str, project_root: Path) -> 
         if any(name.split(".")[0] == library for name in _imports(path))
     }
     assert all(user.startswith(HEAVY[library]) for user in users) if HEAVY[library] else not users
+
+
+READERS = (
+    "recscale.cli",
+    "recscale.data.prepare",
+    "recscale.study.status",
+    "recscale.study.results",
+    "recscale.study.mirror",
+    "recscale.study.catalog",
+    "recscale.study.seeds",
+    "recscale.curves.table",
+    "recscale.serve.app",
+    "dashboards.pages",
+    "dashboards.index",
+    "dashboards.compare",
+)
+"""What the commands load that prepare data and read studies."""
+
+
+def test_commands_that_train_nothing_do_not_wait_for_torch(project_root: Path) -> None:
+    code = f"import sys, {', '.join(READERS)}; print(*{{'torch', 'ray', 'mlflow'}} & set(sys.modules))"
+    answer = subprocess.run([sys.executable, "-c", code], cwd=project_root, capture_output=True, text=True, check=True)
+    assert answer.stdout.strip() == ""

@@ -11,18 +11,15 @@ import tyro
 from tyro.conf import OmitArgPrefixes, Positional
 
 from recscale.curves.losses import Loss, LossKind, Space
-from recscale.data.inspection import describe
 from recscale.data.manifest import Manifest
 from recscale.data.mirror import published
 from recscale.data.options import Duplicates, PrepareOptions
-from recscale.data.reader import Dataset
 from recscale.data.sources.avazu import AvazuSource, HourFields
 from recscale.data.sources.criteo import CriteoSource
 from recscale.data.sources.libsvm import LibsvmSource
 from recscale.data.sources.movielens import MovielensSource
 from recscale.data.sources.scan import Source
 from recscale.data.sources.table import TableSource
-from recscale.data.synthetic import write_synthetic
 from recscale.entry import run_command
 from recscale.errors import ConfigError
 from recscale.storage.filesystems import is_uri
@@ -117,6 +114,8 @@ def synthetic(dest: Positional[str], rows: int = 200_000, seed: int = 0) -> int:
         rows: Rows over all splits.
         seed: Seed of the world and its rows.
     """
+    from recscale.data.synthetic import write_synthetic
+
     with published(dest) as folder:
         manifest = write_synthetic(folder, rows=rows, seed=seed)
     return _say(dest, manifest)
@@ -128,6 +127,9 @@ def inspect(dataset: Positional[str]) -> int:
     Args:
         dataset: Folder or URI made by `recscale prepare`.
     """
+    from recscale.data.inspection import describe
+    from recscale.data.reader import Dataset
+
     opened = Dataset.open(dataset)
     opened.verify()
     print(describe(opened), end="")
@@ -167,7 +169,6 @@ def report(
     """
     from dashboards.pages import study_page, write_page
     from dashboards.static import Format, write_pictures
-    from recscale.study.privacy import write_privacy
     from recscale.study.results import write_results
     from recscale.study.study import find_study, read_study
 
@@ -176,6 +177,8 @@ def report(
     found = read_study(find_study(study, location(storage)))
     write_results(found)
     if privacy:
+        from recscale.study.privacy import write_privacy  # imports torch, as few commands need
+
         write_privacy(found)
     print(write_page(found.spec.recipe, found.folder))
     if figures is not None:

@@ -271,6 +271,34 @@ class StudySpec:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """A grid point that is left out."""
+
+    point: str
+    """family, scale and sets as a user writes them."""
+    reason: str
+    """Why, and what to change."""
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """Size and cost of one model trained in one way."""
+
+    table_params: int
+    """Entries of the tables: V * M * K."""
+    dense_params: int
+    """Entries of all other parameters."""
+    flops_per_sample: int
+    """Matrix-product FLOPs of one row's forward pass, a multiply-add counted as two (torch's counter); penalties, which
+    are of training alone, are not counted."""
+    bytes_per_step: int
+    """Bytes that one optimizer step reads and writes; formula at `models.accounting.step_bytes`."""
+    peak_memory_bytes: int
+    """Bytes alive at the peak of training, the copy of the best weights included; formula at
+    `models.accounting.memory_bytes`."""
+
+
+@dataclass(frozen=True)
 class Metrics:
     """Quality of a model on one split."""
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from recscale.collapse.subembeddings import SUB_EMBEDDINGS_SCHEMA, measure_sub_embeddings, sub_embeddings_table
+from recscale.collapse.measurement import SUB_EMBEDDINGS_SCHEMA
+from recscale.collapse.subembeddings import measure_sub_embeddings, sub_embeddings_table
 from recscale.errors import ConfigError
 
 COLUMNS = 6

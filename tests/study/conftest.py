@@ -27,7 +27,7 @@ from recscale.study.grid import Grid, resolve
 from recscale.study.store import TrialStore
 from recscale.study.study import Study
 from recscale.training.membership import member_sample
-from recscale.training.run import TrainedTrial
+from recscale.training.trained import TrainedTrial
 
 GRID = Grid(
     families=("dnn", "dcnv2"),

@@ -22,8 +22,9 @@ from recscale.records import (
 )
 from recscale.training.checkpoints import FolderCheckpoints
 from recscale.training.loop import flushed_subnormals, train
-from recscale.training.run import TrainedTrial, TrainingRun
+from recscale.training.run import TrainingRun
 from recscale.training.schedule import next_evaluation, trainable_batches
+from recscale.training.trained import TrainedTrial
 from tests.training.ending import Killed, without_clock
 
 CPU = torch.device("cpu")

@@ -17,7 +17,8 @@ from recscale.records import Evaluation, ModelSpec, Penalty, Sharing, TableOptim
 from recscale.training.checkpoints import FolderCheckpoints
 from recscale.training.loop import train
 from recscale.training.penalties import SpectrumFlatteningPenalty, check_penalty
-from recscale.training.run import TrainedTrial, TrainingRun
+from recscale.training.run import TrainingRun
+from recscale.training.trained import TrainedTrial
 from tests.training.ending import Killed
 
 CPU = torch.device("cpu")

@@ -25,9 +25,10 @@ from recscale.records import (
 )
 from recscale.training.checkpoints import Checkpoints, FolderCheckpoints, State
 from recscale.training.loop import train
-from recscale.training.run import TrainedTrial, TrainingRun
+from recscale.training.run import TrainingRun
 from recscale.training.stack import SeedStack, stack_problem
 from recscale.training.stacked_loop import train_stacked
+from recscale.training.trained import TrainedTrial
 from tests.training.ending import Killed, without_clock
 
 CPU = torch.device("cpu")

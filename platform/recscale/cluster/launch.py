@@ -24,19 +24,18 @@ from recscale.cluster.shares import (
 from recscale.cluster.sizing import SizedPlan, by_need, same_for_all
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError
-from recscale.models.accounting import ModelCost
-from recscale.records import Parallel, StudySpec, TrialSpec
+from recscale.records import ModelCost, Parallel, StudySpec, TrialSpec
 from recscale.storage.location import Location, check_storage, location
 from recscale.study.claims import Claims
 from recscale.study.grid import Grid, ResolvedGrid, resolve_all
 from recscale.study.mirror import Mirror
-from recscale.study.plan import Plan, TeamShape, check_not_empty, make_plan, measure_machine
+from recscale.study.plan import IDLE, Plan, TeamShape, check_not_empty, make_plan, measure_machine, study_from_plan
 from recscale.study.plan_text import plan_text
 from recscale.study.privacy import write_privacy
 from recscale.study.provenance import gather_provenance
 from recscale.study.results import write_results
 from recscale.study.store import TrialStatus, TrialStore
-from recscale.study.study import check_name, known_costs, study_from_plan, write_study
+from recscale.study.study import check_name, known_costs, write_study
 from recscale.study.tracking_place import tracking_note
 
 Report = Callable[[Location], Location]
@@ -156,7 +155,8 @@ def plan_trials(
     share = _share(options, info)
     if todo:
         check_shares([share], info)
-    machine = measure_machine(share.threads, _memory(options, share, info))
+    memory = _memory(options, share, info)
+    machine = measure_machine(share.threads, memory) if todo else replace(IDLE, memory_bytes=memory)
     store = TrialStore(location(options.storage))
     team = TeamShape(share.workers, share.parallel)
     at_once = slots(share, info)

@@ -10,9 +10,7 @@ from recscale.cluster.stacking import Shares, Stack, stacks_of
 from recscale.data.manifest import Manifest
 from recscale.data.reader import held_bytes
 from recscale.errors import ConfigError
-from recscale.models.accounting import ModelCost
-from recscale.records import Parallel, TrainSpec, TrialSpec
-from recscale.study.grid import Refusal
+from recscale.records import ModelCost, Parallel, Refusal, TrainSpec, TrialSpec
 from recscale.study.plan import STEP_OVERHEAD_SECONDS, Machine, Plan, PlannedTrial, device_seconds, point_of
 from recscale.study.store import TrialStatus, TrialStore
 from recscale.training.parallel import check_parallel

@@ -123,6 +123,21 @@ SPECTRA_SCHEMA = pa.schema(
 )
 """Columns of a trial's spectra.arrow; `set_index` is null for concatenated sets."""
 
+SUB_EMBEDDINGS_SCHEMA = pa.schema(
+    [
+        ("set_index", pa.int32()),
+        ("field", pa.string()),
+        ("toward", pa.string()),
+        ("vocabulary_size", pa.int32()),
+        ("dim", pa.int32()),
+        ("information_abundance", pa.float64()),
+        ("ia_ratio", pa.float64()),
+        ("effective_rank", pa.float64()),
+        ("table_information_abundance", pa.float64()),
+    ]
+)
+"""Columns of a trial's sub_embeddings.arrow."""
+
 _MEASURED = SPECTRA_SCHEMA.names[SPECTRA_SCHEMA.names.index("vocabulary_size") :]
 
 

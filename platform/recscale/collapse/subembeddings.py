@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import torch
 
+from recscale.collapse.measurement import SUB_EMBEDDINGS_SCHEMA
 from recscale.collapse.spectra import effective_rank, information_abundance, spectrum_of_gram
 from recscale.collapse.tables import Rows, field_tables, gram_matrices
 from recscale.errors import ConfigError
@@ -40,22 +41,6 @@ class SubEmbedding:
     """exp of the entropy of the normalised spectrum."""
     table_information_abundance: float
     """IA(E_i), by which the paper sorts fields."""
-
-
-SUB_EMBEDDINGS_SCHEMA = pa.schema(
-    [
-        ("set_index", pa.int32()),
-        ("field", pa.string()),
-        ("toward", pa.string()),
-        ("vocabulary_size", pa.int32()),
-        ("dim", pa.int32()),
-        ("information_abundance", pa.float64()),
-        ("ia_ratio", pa.float64()),
-        ("effective_rank", pa.float64()),
-        ("table_information_abundance", pa.float64()),
-    ]
-)
-"""Columns of a trial's sub_embeddings.arrow."""
 
 
 @dataclass(frozen=True)

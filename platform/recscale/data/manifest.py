@@ -163,3 +163,11 @@ def _problem(manifest: Manifest) -> str:
         if shard.rows < 1 or not 0 <= shard.positives <= shard.rows:
             return f"{shard.path} has {shard.rows} rows, {shard.positives} of them positive"
     return ""
+
+
+def inside(folder: Path, relative: str) -> Path:
+    """The absolute path of a manifest's entry; DataError where it would leave the dataset's folder."""
+    path = folder / relative
+    if "\0" in relative or not path.resolve().is_relative_to(folder.resolve()):
+        raise DataError(f"{folder} names a shard {relative!r} outside its own folder: do not trust it; prepare again")
+    return path

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from recscale.data.manifest import MANIFEST_NAME, Manifest, read_manifest
-from recscale.data.shards import inside
+from recscale.data.manifest import MANIFEST_NAME, Manifest, inside, read_manifest
 from recscale.data.writer import file_sha256, vocabulary_path
 from recscale.errors import DataError
 from recscale.storage.location import for_each, location

@@ -14,10 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
-from recscale.data.manifest import FieldInfo, Manifest, SplitInfo, read_manifest
+from recscale.data.manifest import FieldInfo, Manifest, SplitInfo, inside, read_manifest
 from recscale.data.mirror import check_remote, mirrored
 from recscale.data.order import RowOrder, Window
-from recscale.data.shards import Columns, inside, joined, one_line, open_shard
+from recscale.data.shards import Columns, joined, one_line, open_shard
 from recscale.data.writer import file_sha256, vocabulary_path
 from recscale.errors import DataError
 from recscale.records import DatasetRef

@@ -11,7 +11,7 @@ import pyarrow as pa
 import torch
 from torch.utils.dlpack import from_dlpack
 
-from recscale.data.manifest import ShardInfo
+from recscale.data.manifest import ShardInfo, inside
 from recscale.data.writer import shard_schema
 from recscale.errors import DataError
 
@@ -60,14 +60,6 @@ def open_shard(folder: Path, shard: ShardInfo, num_fields: int) -> Columns:
         )
     ids, label = batch.columns
     return Columns(from_dlpack(ids.values).view(-1, num_fields), from_dlpack(label))
-
-
-def inside(folder: Path, relative: str) -> Path:
-    """The absolute path of a manifest's entry; DataError where it would leave the dataset's folder."""
-    path = folder / relative
-    if "\0" in relative or not path.resolve().is_relative_to(folder.resolve()):
-        raise DataError(f"{folder} names a shard {relative!r} outside its own folder: do not trust it; prepare again")
-    return path
 
 
 def one_line(error: Exception) -> str:

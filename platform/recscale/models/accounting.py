@@ -13,29 +13,12 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from recscale.models.model import MultiEmbeddingModel
-from recscale.records import ModelSpec, TableOptimizer, TrainSpec
+from recscale.records import ModelCost, ModelSpec, TableOptimizer, TrainSpec
 
 FLOAT_BYTES = 4
 INDEX_BYTES = 8
 STEP_BYTES = 4
 """Of the step that a table's row is at."""
-
-
-@dataclass(frozen=True)
-class ModelCost:
-    """Size and cost of one model trained in one way."""
-
-    table_params: int
-    """Entries of the tables: V * M * K."""
-    dense_params: int
-    """Entries of all other parameters."""
-    flops_per_sample: int
-    """Matrix-product FLOPs of one row's forward pass, a multiply-add counted as two (torch's counter); penalties, which
-    are of training alone, are not counted."""
-    bytes_per_step: int
-    """Bytes that one optimizer step reads and writes; formula at `step_bytes`."""
-    peak_memory_bytes: int
-    """Bytes alive at the peak of training, the copy of the best weights included; formula at `memory_bytes`."""
 
 
 @dataclass(frozen=True)

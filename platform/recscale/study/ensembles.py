@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 
 from recscale.curves.curve import Observation
 from recscale.curves.ensembles import EnsembleCell, Grouping, Groups, against, groups_of, lacking, spread
@@ -18,7 +17,6 @@ from recscale.errors import DataError
 from recscale.records import Metrics, TrialGroup
 from recscale.study.curves import METRICS, Finished, by_family, cells_of, observe
 from recscale.study.store import TrialStore
-from recscale.training.metrics import score_predictions
 
 BASE = (1.0, 1)
 """Scale and number of sets of the models that ensembles are made of."""
@@ -104,6 +102,10 @@ def score_ensemble(members: Sequence[pa.Table]) -> Metrics:
                 f"predictions of {len(label_B)} and {len(other)} test rows differ in their labels, expected the same "
                 f"test split; delete the trial folders of one of them to run them again"
             )
+    import torch  # only here: a study of single models is read without it
+
+    from recscale.training.metrics import score_predictions
+
     logit_B = np.mean([member["logit"].to_numpy().astype(np.float64) for member in members], axis=0)
     return score_predictions(torch.from_numpy(logit_B), torch.from_numpy(label_B.astype(np.float32)))
 

@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from recscale.errors import ConfigError
 from recscale.models.families import get_family
 from recscale.models.model import check_spec
-from recscale.records import ModelSettings, ModelSpec, TrainSpec, TrialGroup, TrialSpec, Variant
+from recscale.records import ModelSettings, ModelSpec, Refusal, TrainSpec, TrialGroup, TrialSpec, Variant
 
 SETS_FOLLOW_SCALE = "scale"
 """Value of the sets axis that means as many sets as the scale: embed_dim stays base_dim."""
@@ -66,16 +66,6 @@ class Grid:
     """What tells its trials from those of a study's other grids, e.g. tuned; empty where nothing needs to."""
     per_cell: CellSettings | None = None
     """Settings that every cell has for itself, in place of the grid's; None where all share the grid's."""
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """A grid point that is left out."""
-
-    point: str
-    """family, scale and sets as a user writes them."""
-    reason: str
-    """Why, and what to change."""
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ import torch
 
 from recscale.data.manifest import Manifest
 from recscale.errors import ConfigError
-from recscale.models.accounting import ModelCost, account
-from recscale.records import Parallel, Penalty, Precision, TrainSpec, TrialSpec
-from recscale.study.grid import Refusal
+from recscale.models.accounting import account
+from recscale.records import ModelCost, Parallel, Penalty, Precision, Refusal, StudySpec, TrainSpec, TrialSpec
+from recscale.storage.location import Location
 from recscale.study.store import TrialStatus, TrialStore
+from recscale.study.study import Study
 from recscale.training.parallel import check_parallel
 from recscale.training.schedule import check_settings
 from recscale.training.traffic import WorkerCost, worker_cost
@@ -41,6 +42,10 @@ class Machine:
     """Rate of reading and writing memory."""
     memory_bytes: int
     """Memory that one worker of a trial may use."""
+
+
+IDLE = Machine(math.inf, math.inf, math.inf, 0)
+"""A machine that has nothing left to train: what is finished tells its own time, so nothing is measured."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +211,12 @@ def _fastest(action: Callable[[], object]) -> float:
         action()
         times.append(time.perf_counter() - started)
     return min(times)
+
+
+def study_from_plan(spec: StudySpec, plan: Plan, provenance: dict[str, str], storage: Location) -> Study:
+    """The study that a plan describes."""
+    costs = tuple(trial.cost for trial in plan.trials)
+    return Study(spec, costs, plan.refused, tuple(sorted(provenance.items())), str(storage))
 
 
 class _Finished:

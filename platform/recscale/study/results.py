@@ -9,8 +9,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from recscale.collapse.measurement import SPECTRA_SCHEMA
-from recscale.models.accounting import ModelCost
-from recscale.records import ModelSpec, TrainSpec, TrialResult, TrialSpec, to_plain
+from recscale.records import ModelCost, ModelSpec, TrainSpec, TrialResult, TrialSpec, to_plain
 from recscale.storage.location import Location, write_atomic
 from recscale.study.curves import judge_families, study_curves
 from recscale.study.evidence import write_evidence

@@ -11,13 +11,12 @@ from enum import StrEnum
 
 import pyarrow as pa
 
-from recscale.collapse.measurement import SPECTRA_SCHEMA
-from recscale.collapse.subembeddings import SUB_EMBEDDINGS_SCHEMA
+from recscale.collapse.measurement import SPECTRA_SCHEMA, SUB_EMBEDDINGS_SCHEMA
 from recscale.errors import DataError
 from recscale.records import TrialResult, TrialSpec, from_json, to_plain
 from recscale.storage.location import Location, for_each, read_arrow, remove_tree, write_atomic
 from recscale.study.files import arrow_bytes
-from recscale.training.run import TrainedTrial
+from recscale.training.trained import TrainedTrial
 
 PREDICTIONS_SCHEMA = pa.schema([("logit", pa.float32()), ("label", pa.uint8())])
 """Columns of predictions.arrow and train_predictions.arrow."""

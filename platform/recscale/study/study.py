@@ -5,12 +5,9 @@ import re
 from dataclasses import dataclass
 
 from recscale.errors import ConfigError, DataError
-from recscale.models.accounting import ModelCost
-from recscale.records import StudySpec, TrialSpec, from_json, to_plain
+from recscale.records import ModelCost, Refusal, StudySpec, TrialSpec, from_json, to_plain
 from recscale.storage.filesystems import is_uri
 from recscale.storage.location import Location, location, write_atomic
-from recscale.study.grid import Refusal
-from recscale.study.plan import Plan
 from recscale.study.store import TrialStore
 
 STUDY_FILE = "study.json"
@@ -51,12 +48,6 @@ class Study:
     def trials(self) -> tuple[tuple[TrialSpec, ModelCost], ...]:
         """Every trial with its cost."""
         return tuple(zip(self.spec.trials, self.costs, strict=True))
-
-
-def study_from_plan(spec: StudySpec, plan: Plan, provenance: dict[str, str], storage: Location) -> Study:
-    """The study that a plan describes."""
-    costs = tuple(trial.cost for trial in plan.trials)
-    return Study(spec, costs, plan.refused, tuple(sorted(provenance.items())), str(storage))
 
 
 def write_study(study: Study) -> None:

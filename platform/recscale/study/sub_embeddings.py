@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from recscale.collapse.subembeddings import SUB_EMBEDDINGS_SCHEMA
+from recscale.collapse.measurement import SUB_EMBEDDINGS_SCHEMA
 from recscale.study.store import TrialStatus, TrialStore
 
 

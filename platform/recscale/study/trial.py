@@ -12,8 +12,8 @@ from recscale.study.store import TrialStatus, TrialStore
 from recscale.training.checkpoints import Checkpoints, checkpoints_in
 from recscale.training.loop import train
 from recscale.training.parallel import ONE, Strategy
-from recscale.training.run import TrainedTrial
 from recscale.training.stacked_loop import train_stacked
+from recscale.training.trained import TrainedTrial
 
 
 def run_trial(

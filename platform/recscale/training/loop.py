@@ -10,7 +10,8 @@ from recscale.records import Evaluation, TrialSpec
 from recscale.training.checkpoints import Checkpoints
 from recscale.training.memory import MemoryPeak
 from recscale.training.parallel import ONE, Strategy
-from recscale.training.run import TrainedTrial, TrainingRun
+from recscale.training.run import TrainingRun
+from recscale.training.trained import TrainedTrial
 
 
 @contextmanager

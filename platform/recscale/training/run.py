@@ -38,29 +38,10 @@ from recscale.training.parallel import ONE, Strategy
 from recscale.training.penalties import build_penalty
 from recscale.training.schedule import check_trial, next_evaluation, train_rows, trainable_batches
 from recscale.training.table_optimizers import catch_up, dense_adam, load_optimizer, settle, table_optimizer
+from recscale.training.trained import TrainedTrial
 
 EVALUATION_BATCH = 8192
 """Rows per batch where no gradient is kept."""
-
-
-@dataclass(frozen=True)
-class TrainedTrial:
-    """What training leaves in memory for the store to write."""
-
-    result: TrialResult
-    """Numbers."""
-    spectra: pa.Table
-    """Spectra and collapse metrics per field, set and weighting at every evaluation."""
-    test_logits: np.ndarray
-    """Logits of the best weights on the test split, float32, in the split's order."""
-    test_labels: np.ndarray
-    """Labels of the test split, uint8."""
-    train_logits: np.ndarray
-    """Logits of the best weights on rows that were trained on, float32: recscale.training.membership says which."""
-    train_labels: np.ndarray
-    """Labels of those rows, uint8."""
-    sub_embeddings: pa.Table | None = None
-    """Abundance of the sub-embeddings of the best weights; None where the family has no blocks between fields."""
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from recscale.records import TrialSpec
 from recscale.training.checkpoints import Checkpoints
 from recscale.training.loop import flushed_subnormals
 from recscale.training.memory import MemoryPeak
-from recscale.training.run import RunData, TrainedTrial, TrainingRun
+from recscale.training.run import RunData, TrainingRun
 from recscale.training.schedule import check_trial, train_rows
 from recscale.training.stack import SeedStack
+from recscale.training.trained import TrainedTrial
 
 Ended = Callable[[TrialSpec, TrainedTrial | Exception], None]
 """Told once of each trial what it leaves behind, or what it alone failed by."""
