@@ -39,7 +39,7 @@ class Size:
     """Tiny trials whose overhead is taken."""
 
 
-QUICK = Size(repeats=3, loader_rows=600_000, prepared_rows=100_000, trials=12)
+QUICK = Size(repeats=3, loader_rows=600_000, prepared_rows=400_000, trials=40)
 FULL = Size(repeats=15, loader_rows=2_000_000, prepared_rows=1_000_000, trials=100)
 FINISHED = 1000
 """Trials of the finished study that is resumed."""
@@ -77,7 +77,7 @@ def _sets(folder: Path, size: Size, ceilings: Ceilings) -> Iterator[Row]:
 def _steps_data(folder: Path) -> Path:
     path = folder / "steps"
     if not path.exists():
-        zipf_dataset(path, steps.BATCH * steps.AUC_STEPS, vocabulary_sizes())
+        zipf_dataset(path, steps.BATCH * steps.BATCHES, vocabulary_sizes())
     return path
 
 

@@ -6,7 +6,6 @@ is that of the training steps. Prints a table, writes nothing.
 
 import argparse
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -14,7 +13,7 @@ import torch
 from recscale.models import cross, normalisation, pairs, products
 from recscale.records import ModelSpec
 from tests.benchmarks.measure import Side, in_turn, in_words
-from tests.benchmarks.steps import AUC_STEPS, BATCH, DEFAULT, model_of, our_run, timed_steps
+from tests.benchmarks.steps import BATCH, BATCHES, DEFAULT, Steps, model_of, our_run, steps_of
 from tests.benchmarks.world import vocabulary_sizes, zipf_dataset
 
 WAYS = ("kernels", "torch's products", "torch", "torch.compile")
@@ -30,7 +29,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        zipf_dataset(Path(folder) / "steps", BATCH * AUC_STEPS, vocabulary_sizes())
+        zipf_dataset(Path(folder) / "steps", BATCH * BATCHES, vocabulary_sizes())
         for family in options.families:
             model = model_of(family, options.scale, options.sets)
             sides = (Side.ours(prepared, Path(folder) / "steps", model, way) for way in options.ways)
@@ -38,8 +37,8 @@ def main() -> None:
                 print(f"{family:10} {way:16} {in_words(times)}", flush=True)
 
 
-def prepared(folder: Path, model: ModelSpec, way: str) -> Callable[[], float]:
-    """Seconds per step, one way."""
+def prepared(folder: Path, model: ModelSpec, way: str) -> Steps:
+    """Steps, one way."""
     if way != "kernels":
         products.by_onednn = lambda x: False
     if way in ("torch", "torch.compile"):
@@ -47,7 +46,7 @@ def prepared(folder: Path, model: ModelSpec, way: str) -> Callable[[], float]:
     run = our_run(folder, model, DEFAULT)
     if way == "torch.compile":
         run.model.score = torch.compile(run.model.score)
-    return timed_steps(run)
+    return steps_of(run)
 
 
 if __name__ == "__main__":

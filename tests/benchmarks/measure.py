@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -37,10 +37,10 @@ class Row:
 
 
 class Side:
-    """A process that prepares `factory(*arguments)` once and runs what it returned when asked."""
+    """A process that prepares `factory(*arguments)`, while others do too, and calls what it returned when asked."""
 
     def __init__(
-        self, factory: Callable[..., Callable[[], Any]], arguments: Sequence[Any], tuned: dict[str, str]
+        self, factory: Callable[..., Callable[..., Any]], arguments: Sequence[Any], tuned: dict[str, str]
     ) -> None:
         context = multiprocessing.get_context("spawn")
         self._ours, theirs = context.Pipe()
@@ -53,32 +53,33 @@ class Side:
             if value is not None:
                 os.environ[name] = value
         theirs.close()
-        self.result()
 
     @classmethod
-    def ours(cls, factory: Callable[..., Callable[[], Any]], *arguments: Any) -> Self:
+    def ours(cls, factory: Callable[..., Callable[..., Any]], *arguments: Any) -> Self:
         """As a study's workers run."""
         return cls(factory, arguments, WORKERS)
 
     @classmethod
-    def baseline(cls, factory: Callable[..., Callable[[], Any]], *arguments: Any) -> Self:
+    def baseline(cls, factory: Callable[..., Callable[..., Any]], *arguments: Any) -> Self:
         """As a user's own script runs."""
         return cls(factory, arguments, {})
 
-    def __call__(self) -> Any:
-        """What one run returned."""
-        self.start()
+    def __call__(self, *arguments: Any) -> Any:
+        """What one call returned."""
+        self.start(*arguments)
         return self.result()
 
-    def start(self) -> None:
-        """Begins a run."""
-        self._ours.send("run")
+    def start(self, *arguments: Any) -> None:
+        """Begins a call."""
+        self._ours.send(arguments)
 
     def result(self) -> Any:
-        """What the run that was begun returned, once it has."""
+        """What the call that was begun returned, once it has."""
         return self._ours.recv()
 
     def __enter__(self) -> Self:
+        """Once the process is prepared."""
+        self.result()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -92,11 +93,16 @@ def alternate(ours: Side, baseline: Side, repeats: int) -> tuple[list[float], li
     return own, theirs
 
 
-def in_turn(sides: Iterable[Side], repeats: int) -> list[list[Any]]:
-    """What each side returned, round after round; the first round warms up and is left out."""
+def in_turn(sides: Iterable[Side], repeats: int, *asked_last: Any) -> list[list[Any]]:
+    """What each side returned, round after round; the first round warms up and is left out.
+
+    With `asked_last`, at the end of each side's list what it returned when called with that.
+    """
     with ExitStack() as stack:
         entered = [stack.enter_context(side) for side in sides]
         rounds = [[side() for side in entered] for _ in range(repeats + 1)][1:]
+        if asked_last:
+            rounds.append([side(*asked_last) for side in entered])
     return [list(returned) for returned in zip(*rounds, strict=True)]
 
 
@@ -123,11 +129,9 @@ def anonymous_bytes() -> int:
     return int(fields["RssAnon"].split()[0]) * 1024
 
 
-def _serve(pipe: Any, factory: Callable[..., Callable[[], Any]], arguments: Sequence[Any]) -> None:
-    run = factory(*arguments)
+def _serve(pipe: Any, factory: Callable[..., Callable[..., Any]], arguments: Sequence[Any]) -> None:
+    call = factory(*arguments)
     pipe.send("ready")
-    try:
-        while pipe.recv():
-            pipe.send(run())
-    except EOFError:
-        pass
+    with suppress(EOFError):
+        while True:
+            pipe.send(call(*pipe.recv()))

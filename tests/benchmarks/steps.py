@@ -3,8 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
-from itertools import cycle, islice
+from itertools import chain, count, islice
 from pathlib import Path
 from statistics import median
 
@@ -13,12 +12,14 @@ import torch
 from recscale.data.reader import Batch, Dataset, Split
 from recscale.models.accounting import account
 from recscale.records import ModelSpec, Precision, TableOptimizer, TrainSpec, TrialSpec, Variant
+from recscale.study.plan import NO_UNITS_SLOWDOWN, measure_machine
 from recscale.training.metrics import roc_auc
 from recscale.training.run import TrainingRun
 from tests.benchmarks.baseline import BaselineModel, BaselineTraining
-from tests.benchmarks.measure import Row, Side, alternate, compared, measured
+from tests.benchmarks.measure import Row, Side, alternate, compared, in_turn, measured
 
-BATCH, STEPS, AUC_STEPS = 2048, 8, 64
+BATCH, BATCHES, STEPS = 2048, 64, 8
+"""Rows of a batch, batches of an epoch, and steps that are timed at once."""
 WARM = 3
 """Steps before the timed ones: after the other side's turn a process finds its caches cold and the cores asleep."""
 EPOCH_ROWS = 1_000_000
@@ -28,22 +29,25 @@ DEFAULT, DENSE = TrainSpec(batch_size=BATCH), TrainSpec(batch_size=BATCH, table_
 
 
 def measure(folder: Path, repeats: int, gflops: float, families: tuple[str, ...] = tuple(TARGETS)) -> Iterator[Row]:
-    """Every family with both optimizers; `gflops` is the measured ceiling."""
+    """Every family with both optimizers beside one baseline; `gflops` is the measured ceiling."""
     for family in families:
         model = model_of(family)
-        for label, train, least in (("deferred_adam", DEFAULT, TARGETS[family]), ("adam", DENSE, 1.5)):
-            ours, baseline = alternate(
-                Side.ours(our_steps, folder, model, train), Side.baseline(baseline_steps, folder, model), repeats
-            )
-            note = f"{_share(folder, model, train, median(ours), gflops)}; {_quality(folder, model, train)}"
-            yield compared(f"step {family} {label}", _ms(ours), _ms(baseline), "ms", f">= {least:g}x", note)
+        optimizers = (("deferred_adam", DEFAULT, TARGETS[family]), ("adam", DENSE, 1.5))
+        sides = [Side.baseline(baseline_steps, folder, model)]
+        sides += [Side.ours(our_steps, folder, model, train) for _, train, _ in optimizers]
+        (*baseline, baseline_auc), *ours = in_turn(sides, repeats, "auc")
+        for (label, train, least), (*seconds, auc) in zip(optimizers, ours, strict=True):
+            steps = (1 + repeats) * (WARM + STEPS)
+            quality = f"test AUC after {steps} steps {auc:.4f}, baseline {baseline_auc:.4f}"
+            note = f"{_share(folder, model, train, median(seconds), gflops)}; {quality}"
+            yield compared(f"step {family} {label}", _ms(seconds), _ms(baseline), "ms", f">= {least:g}x", note)
 
 
 def measure_ours(folder: Path, repeats: int) -> Iterator[Row]:
     """Ours against ours: sets against a single table, bf16 against fp32, measuring collapse against training."""
     yield _sets(folder, repeats, "dnn")
     yield _sets(folder, repeats, "dcnv2")
-    yield _bf16(folder, repeats)
+    yield from _bf16(folder, repeats)
     yield _collapse(folder, repeats, model_of("dnn"))
     yield _collapse(folder, repeats, model_of("dnn", 10.0, 10))
 
@@ -61,44 +65,58 @@ def our_run(folder: Path, model: ModelSpec, train: TrainSpec) -> TrainingRun:
     return TrainingRun(spec, dataset, torch.device("cpu"))
 
 
-def our_steps(folder: Path, model: ModelSpec, train: TrainSpec) -> Callable[[], float]:
-    """Seconds per step of ours, the loader left out."""
-    return timed_steps(our_run(folder, model, train))
+class Steps:
+    """A model in training: seconds of its steps, and the test AUC that they have come to."""
 
+    def __init__(self, split: Split, step: Callable[[Batch], object], auc: Callable[[], float]) -> None:
+        epochs = (split.epoch(BATCH, 0, number) for number in count())
+        self._batches, self._step, self._auc = chain.from_iterable(epochs), step, auc
 
-def timed_steps(run: TrainingRun) -> Callable[[], float]:
-    """Seconds per step of a trial, the loader left out."""
-    batches = cycle(list(islice(run.splits["train"].epoch(BATCH, 0, 0), 8)))
-    run.model.train()
+    def __call__(self, what: str = "seconds") -> float:
+        """Seconds per step of the next batches, the loader left out; or the `auc`."""
+        return self._auc() if what == "auc" else self._seconds()
 
-    def steps() -> float:
-        for batch in islice(batches, WARM):
-            run._optimize(batch)
-        chosen = list(islice(batches, STEPS))
+    def _seconds(self) -> float:
+        for batch in islice(self._batches, WARM):
+            self._step(batch)
+        chosen = list(islice(self._batches, STEPS))
         started = time.perf_counter()
         for batch in chosen:
-            run._optimize(batch)
+            self._step(batch)
         return (time.perf_counter() - started) / STEPS
 
-    return steps
+
+def our_steps(folder: Path, model: ModelSpec, train: TrainSpec) -> Steps:
+    """Steps of ours."""
+    return steps_of(our_run(folder, model, train))
 
 
-def baseline_steps(folder: Path, model: ModelSpec) -> Callable[[], float]:
-    """Seconds per step of the baseline, the loader left out."""
+def steps_of(run: TrainingRun) -> Steps:
+    """Steps of a trial."""
+    run.model.train()
+
+    def auc() -> float:
+        run.settle()
+        return roc_auc(*run._predict("test"))
+
+    return Steps(run.splits["train"], run._optimize, auc)
+
+
+def baseline_steps(folder: Path, model: ModelSpec) -> Steps:
+    """Steps of the baseline."""
     dataset = Dataset.open(folder)
     training = baseline_training(dataset, model)
-    batches = cycle([(b.ids_BN.long(), b.label_B) for b in islice(dataset.split("train").epoch(BATCH, 0, 0), 8)])
 
-    def steps() -> float:
-        for ids_BN, label_B in islice(batches, WARM):
-            training.step(ids_BN, label_B)
-        chosen = list(islice(batches, STEPS))
-        started = time.perf_counter()
-        for ids_BN, label_B in chosen:
-            training.step(ids_BN, label_B)
-        return (time.perf_counter() - started) / STEPS
+    def step(batch: Batch) -> None:
+        training.step(batch.ids_BN.long(), batch.label_B)
 
-    return steps
+    def auc() -> float:
+        training.model.eval()
+        with torch.inference_mode():
+            parts = [(training.model(b.ids_BN.long()), b.label_B) for b in dataset.split("test").in_order(BATCH)]
+        return roc_auc(torch.cat([logit_B for logit_B, _ in parts]), torch.cat([label_B for _, label_B in parts]))
+
+    return Steps(dataset.split("train"), step, auc)
 
 
 def baseline_training(dataset: Dataset, model: ModelSpec) -> BaselineTraining:
@@ -122,33 +140,6 @@ def _share(folder: Path, model: ModelSpec, train: TrainSpec, seconds: float, gfl
     )
 
 
-def _quality(folder: Path, model: ModelSpec, train: TrainSpec) -> str:
-    """Test AUC of both after the same steps over the same rows."""
-    run = our_run(folder, model, train)
-    run.model.train()
-    for batch in _first_batches(run.splits["train"]):
-        run._optimize(batch)
-    run.settle()
-    ours = roc_auc(*run._predict("test"))
-    return f"test AUC after {AUC_STEPS} steps {ours:.4f}, baseline {_baseline_auc(folder, model):.4f}"
-
-
-@cache
-def _baseline_auc(folder: Path, model: ModelSpec) -> float:
-    dataset = Dataset.open(folder)
-    training = baseline_training(dataset, model)
-    for batch in _first_batches(dataset.split("train")):
-        training.step(batch.ids_BN.long(), batch.label_B)
-    training.model.eval()
-    with torch.inference_mode():
-        parts = [(training.model(b.ids_BN.long()), b.label_B) for b in dataset.split("test").in_order(BATCH)]
-    return roc_auc(torch.cat([logit_B for logit_B, _ in parts]), torch.cat([label_B for _, label_B in parts]))
-
-
-def _first_batches(split: Split) -> Iterator[Batch]:
-    return islice(split.epoch(BATCH, 0, 0), AUC_STEPS)
-
-
 def _sets(folder: Path, repeats: int, family: str) -> Row:
     """Seconds per FLOP of four sets against the single table of the same budget."""
     single, multi = model_of(family, 4.0, 1), model_of(family, 4.0, 4)
@@ -162,19 +153,23 @@ def _sets(folder: Path, repeats: int, family: str) -> Row:
     return compared(f"4 sets against 1, {family}", _ms(several), _ms(fair), "ms", ">= 0.87x (1 / 1.15)", note)
 
 
-def _bf16(folder: Path, repeats: int) -> Row:
-    model, half = model_of("dcnv2"), replace(DEFAULT, precision=Precision.BF16)
-    ours, full = alternate(
-        Side.ours(our_steps, folder, model, half), Side.ours(our_steps, folder, model, DEFAULT), repeats
-    )
-    note = f"baseline is ours in fp32; {_quality(folder, model, half)}"
-    return compared("bf16 against fp32, dcnv2", _ms(ours), _ms(full), "ms", ">= 1.5x", note)
+def _bf16(folder: Path, repeats: int) -> Iterator[Row]:
+    """Nothing where the CPU has no units for bfloat16: it takes up to fifty times as long there."""
+    if measure_machine(torch.get_num_threads(), 0).bf16_slowdown >= NO_UNITS_SLOWDOWN:
+        return
+    model = model_of("dcnv2")
+    sides = [
+        Side.ours(our_steps, folder, model, train) for train in (replace(DEFAULT, precision=Precision.BF16), DEFAULT)
+    ]
+    (*half, half_auc), (*full, full_auc) = in_turn(sides, repeats, "auc")
+    note = f"baseline is ours in fp32; test AUC {half_auc:.4f}, in fp32 {full_auc:.4f}"
+    yield compared("bf16 against fp32, dcnv2", _ms(half), _ms(full), "ms", ">= 1.5x", note)
 
 
 def _collapse(folder: Path, repeats: int, model: ModelSpec) -> Row:
     """What one measurement of every table costs, as a share of the training between two of them."""
     run = our_run(folder, model, DEFAULT)
-    steps = timed_steps(run)
+    steps = steps_of(run)
     shares = []
     for _ in range(repeats):
         run.settle()

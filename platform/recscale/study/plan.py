@@ -43,6 +43,11 @@ class Machine:
     memory_bytes: int
     """Memory that one worker of a trial may use."""
 
+    @property
+    def bf16_slowdown(self) -> float:
+        """How many times as long a product takes in bfloat16."""
+        return self.flops_per_second / self.bf16_flops_per_second
+
 
 IDLE = Machine(math.inf, math.inf, math.inf, 0)
 """A machine that has nothing left to train: what is finished tells its own time, so nothing is measured."""
@@ -144,7 +149,7 @@ def make_plan(
 def _warnings(trials: Sequence[PlannedTrial], machine: Machine) -> tuple[str, ...]:
     """That trials to come are in bfloat16, where the machine has no units for it."""
     todo = (trial for trial in trials if trial.status is not TrialStatus.FINISHED)
-    slowdown = machine.flops_per_second / machine.bf16_flops_per_second
+    slowdown = machine.bf16_slowdown
     if slowdown < NO_UNITS_SLOWDOWN or all(trial.spec.train.precision is not Precision.BF16 for trial in todo):
         return ()
     return (f"matrix products in bf16 take {slowdown:.0f} times as long as in fp32 on this machine; choose fp32",)
