@@ -100,7 +100,7 @@ READERS = (
 """What the commands load that prepare data and read studies."""
 
 
-def test_commands_that_train_nothing_do_not_wait_for_torch(project_root: Path) -> None:
+def test_what_commands_load_that_read_studies_or_prepare_files_is_without_torch(project_root: Path) -> None:
     code = f"import sys, {', '.join(READERS)}; print(*{{'torch', 'ray', 'mlflow'}} & set(sys.modules))"
     answer = subprocess.run([sys.executable, "-c", code], cwd=project_root, capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == ""

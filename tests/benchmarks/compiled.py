@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from recscale.data.reader import Batch
 from recscale.models import cross, normalisation, pairs, products
 from recscale.records import ModelSpec
 from tests.benchmarks.measure import Side, in_turn, in_words
@@ -37,7 +38,7 @@ def main() -> None:
                 print(f"{family:10} {way:16} {in_words(times)}", flush=True)
 
 
-def prepared(folder: Path, model: ModelSpec, way: str) -> Steps:
+def prepared(folder: Path, model: ModelSpec, way: str) -> Steps[Batch]:
     """Steps, one way."""
     if way != "kernels":
         products.by_onednn = lambda x: False

@@ -93,17 +93,16 @@ def alternate(ours: Side, baseline: Side, repeats: int) -> tuple[list[float], li
     return own, theirs
 
 
-def in_turn(sides: Iterable[Side], repeats: int, *asked_last: Any) -> list[list[Any]]:
-    """What each side returned, round after round; the first round warms up and is left out.
-
-    With `asked_last`, at the end of each side's list what it returned when called with that.
-    """
+def in_turn(sides: Iterable[Side], repeats: int) -> list[list[Any]]:
+    """What each side returned, round after round; the first round warms up and is left out."""
     with ExitStack() as stack:
-        entered = [stack.enter_context(side) for side in sides]
-        rounds = [[side() for side in entered] for _ in range(repeats + 1)][1:]
-        if asked_last:
-            rounds.append([side(*asked_last) for side in entered])
-    return [list(returned) for returned in zip(*rounds, strict=True)]
+        return rounds([stack.enter_context(side) for side in sides], repeats)
+
+
+def rounds(sides: Sequence[Side], repeats: int) -> list[list[Any]]:
+    """As `in_turn`, of sides that are prepared and stay so."""
+    returned = [[side() for side in sides] for _ in range(repeats + 1)][1:]
+    return [list(own) for own in zip(*returned, strict=True)]
 
 
 def in_words(seconds: Sequence[float]) -> str:

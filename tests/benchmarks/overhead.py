@@ -20,17 +20,18 @@ SLOTS = 2
 
 
 def measure(folder: Path, trials: int, many: int) -> Iterator[Row]:
-    """Overhead per trial of `trials` tiny trials, and resuming a study of `many` trials that are finished."""
+    """Overhead per trial of the later ones of `trials` tiny ones, and resuming a study of `many` that are finished."""
     storage = folder / "runs"
     wall = _study(storage, trials)
     store = TrialStore(storage)
     specs = read_study(storage / "overhead").spec.trials
     ended = sorted((_ended(store, spec), store.read_result(spec.trial_id).seconds) for spec in specs)
-    (since, _), later = ended[SLOTS - 1], ended[SLOTS:]
+    warm = max(SLOTS, trials // 4)  # by then every slot's process is at work
+    (since, _), later = ended[warm - 1], ended[warm:]
     training, span = fmean(seconds for _, seconds in later), later[-1][0] - since
     note = (
-        f"of each trial beyond the first on a slot: {trials} of {training:.2f} s of training, {SLOTS} at a time; "
-        f"{span:.1f} s from the end of the first {SLOTS} to that of the last, of {wall:.1f} s of the command"
+        f"the last {len(later)} of {trials} trials, {SLOTS} at a time, of {training:.2f} s of training each: "
+        f"{span:.1f} s from the end of the {warm}th to that of the last, of {wall:.1f} s of the command"
     )
     yield measured("overhead per trial", [span * SLOTS / len(later) - training], "s", "as low as Ray allows", note)
     _pretend(storage, specs[0], many)

@@ -1,13 +1,17 @@
 """Training steps at the Criteo shape: ours against the baseline, and against what the machine's ceilings allow."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from enum import StrEnum
 from itertools import chain, count, islice
 from pathlib import Path
 from statistics import median
+from typing import Generic, TypeVar
 
 import torch
+from torch import Tensor
 
 from recscale.data.reader import Batch, Dataset, Split
 from recscale.models.accounting import account
@@ -16,7 +20,7 @@ from recscale.study.plan import NO_UNITS_SLOWDOWN, measure_machine
 from recscale.training.metrics import roc_auc
 from recscale.training.run import TrainingRun
 from tests.benchmarks.baseline import BaselineModel, BaselineTraining
-from tests.benchmarks.measure import Row, Side, alternate, compared, in_turn, measured
+from tests.benchmarks.measure import Row, Side, alternate, compared, measured, rounds
 
 BATCH, BATCHES, STEPS = 2048, 64, 8
 """Rows of a batch, batches of an epoch, and steps that are timed at once."""
@@ -28,6 +32,9 @@ TARGETS = {"dnn": 6.0, "finalmlp": 4.0, "ipnn": 12.0, "nfwfm": 20.0, "xdeepfm": 
 DEFAULT, DENSE = TrainSpec(batch_size=BATCH), TrainSpec(batch_size=BATCH, table_optimizer=TableOptimizer.ADAM)
 
 
+Taken = TypeVar("Taken")
+
+
 def measure(folder: Path, repeats: int, gflops: float, families: tuple[str, ...] = tuple(TARGETS)) -> Iterator[Row]:
     """Every family with both optimizers beside one baseline; `gflops` is the measured ceiling."""
     for family in families:
@@ -35,8 +42,8 @@ def measure(folder: Path, repeats: int, gflops: float, families: tuple[str, ...]
         optimizers = (("deferred_adam", DEFAULT, TARGETS[family]), ("adam", DENSE, 1.5))
         sides = [Side.baseline(baseline_steps, folder, model)]
         sides += [Side.ours(our_steps, folder, model, train) for _, train, _ in optimizers]
-        (*baseline, baseline_auc), *ours = in_turn(sides, repeats, "auc")
-        for (label, train, least), (*seconds, auc) in zip(optimizers, ours, strict=True):
+        (baseline, baseline_auc), *ours = _measured(sides, repeats)
+        for (label, train, least), (seconds, auc) in zip(optimizers, ours, strict=True):
             steps = (1 + repeats) * (WARM + STEPS)
             quality = f"test AUC after {steps} steps {auc:.4f}, baseline {baseline_auc:.4f}"
             note = f"{_share(folder, model, train, median(seconds), gflops)}; {quality}"
@@ -65,16 +72,22 @@ def our_run(folder: Path, model: ModelSpec, train: TrainSpec) -> TrainingRun:
     return TrainingRun(spec, dataset, torch.device("cpu"))
 
 
-class Steps:
+class Asked(StrEnum):
+    """What a side is asked for."""
+
+    SECONDS = "seconds"
+    AUC = "auc"
+
+
+class Steps(Generic[Taken]):
     """A model in training: seconds of its steps, and the test AUC that they have come to."""
 
-    def __init__(self, split: Split, step: Callable[[Batch], object], auc: Callable[[], float]) -> None:
-        epochs = (split.epoch(BATCH, 0, number) for number in count())
-        self._batches, self._step, self._auc = chain.from_iterable(epochs), step, auc
+    def __init__(self, batches: Iterator[Taken], step: Callable[[Taken], object], auc: Callable[[], float]) -> None:
+        self._batches, self._step, self._auc = batches, step, auc
 
-    def __call__(self, what: str = "seconds") -> float:
-        """Seconds per step of the next batches, the loader left out; or the `auc`."""
-        return self._auc() if what == "auc" else self._seconds()
+    def __call__(self, asked: Asked = Asked.SECONDS) -> float:
+        """Seconds per step of the next batches, the loader left out; or the AUC."""
+        return self._seconds() if asked is Asked.SECONDS else self._auc()
 
     def _seconds(self) -> float:
         for batch in islice(self._batches, WARM):
@@ -86,12 +99,25 @@ class Steps:
         return (time.perf_counter() - started) / STEPS
 
 
-def our_steps(folder: Path, model: ModelSpec, train: TrainSpec) -> Steps:
+def _measured(sides: Sequence[Side], repeats: int) -> list[tuple[list[float], float]]:
+    """Seconds of every turn of each side, and the AUC after the last."""
+    with ExitStack() as stack:
+        entered = [stack.enter_context(side) for side in sides]
+        times = rounds(entered, repeats)
+        return [(own, side(Asked.AUC)) for own, side in zip(times, entered, strict=True)]
+
+
+def _endless(split: Split) -> Iterator[Batch]:
+    """Batches of one epoch after the other."""
+    return chain.from_iterable(split.epoch(BATCH, 0, number) for number in count())
+
+
+def our_steps(folder: Path, model: ModelSpec, train: TrainSpec) -> Steps[Batch]:
     """Steps of ours."""
     return steps_of(our_run(folder, model, train))
 
 
-def steps_of(run: TrainingRun) -> Steps:
+def steps_of(run: TrainingRun) -> Steps[Batch]:
     """Steps of a trial."""
     run.model.train()
 
@@ -99,16 +125,16 @@ def steps_of(run: TrainingRun) -> Steps:
         run.settle()
         return roc_auc(*run._predict("test"))
 
-    return Steps(run.splits["train"], run._optimize, auc)
+    return Steps(_endless(run.splits["train"]), run._optimize, auc)
 
 
-def baseline_steps(folder: Path, model: ModelSpec) -> Steps:
+def baseline_steps(folder: Path, model: ModelSpec) -> Steps[tuple[Tensor, Tensor]]:
     """Steps of the baseline."""
     dataset = Dataset.open(folder)
     training = baseline_training(dataset, model)
 
-    def step(batch: Batch) -> None:
-        training.step(batch.ids_BN.long(), batch.label_B)
+    def step(batch: tuple[Tensor, Tensor]) -> None:
+        training.step(*batch)
 
     def auc() -> float:
         training.model.eval()
@@ -116,7 +142,7 @@ def baseline_steps(folder: Path, model: ModelSpec) -> Steps:
             parts = [(training.model(b.ids_BN.long()), b.label_B) for b in dataset.split("test").in_order(BATCH)]
         return roc_auc(torch.cat([logit_B for logit_B, _ in parts]), torch.cat([label_B for _, label_B in parts]))
 
-    return Steps(dataset.split("train"), step, auc)
+    return Steps(((b.ids_BN.long(), b.label_B) for b in _endless(dataset.split("train"))), step, auc)
 
 
 def baseline_training(dataset: Dataset, model: ModelSpec) -> BaselineTraining:
@@ -156,12 +182,13 @@ def _sets(folder: Path, repeats: int, family: str) -> Row:
 def _bf16(folder: Path, repeats: int) -> Iterator[Row]:
     """Nothing where the CPU has no units for bfloat16: it takes up to fifty times as long there."""
     if measure_machine(torch.get_num_threads(), 0).bf16_slowdown >= NO_UNITS_SLOWDOWN:
+        print("bf16 against fp32 is left out: this CPU has no units for bfloat16", flush=True)
         return
     model = model_of("dcnv2")
     sides = [
         Side.ours(our_steps, folder, model, train) for train in (replace(DEFAULT, precision=Precision.BF16), DEFAULT)
     ]
-    (*half, half_auc), (*full, full_auc) = in_turn(sides, repeats, "auc")
+    (half, half_auc), (full, full_auc) = _measured(sides, repeats)
     note = f"baseline is ours in fp32; test AUC {half_auc:.4f}, in fp32 {full_auc:.4f}"
     yield compared("bf16 against fp32, dcnv2", _ms(half), _ms(full), "ms", ">= 1.5x", note)
 

@@ -10,7 +10,7 @@ from recscale.cluster.shares import ClusterInfo, NodeShape, Share
 from recscale.cluster.sizing import larger_share
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError
-from recscale.records import ModelSpec, TrainSpec, TrialSpec
+from recscale.records import ModelSpec, Precision, TrainSpec, TrialSpec
 from recscale.study.grid import ResolvedGrid
 
 NO_GPU = ClusterInfo(2, 0, 1, "here", True, (NodeShape(2, 0),))
@@ -52,6 +52,18 @@ def test_on_gpus_each_trial_holds_what_it_needs_unless_told(
         share("", gpu_memory=0.5)
     with pytest.raises(ConfigError, match="gpu_memory is -1 GiB"):
         share("", gpu_memory=-1)
+
+
+def test_where_nothing_is_to_run_the_machine_is_not_measured(
+    small_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("recscale.cluster.launch.measure_machine", lambda *_: pytest.fail("the machine was measured"))
+    model, train = ModelSpec("dnn", base_dim=4, hidden_sizes=(8, 8)), TrainSpec(precision=Precision.BF16)
+    resolved = ResolvedGrid((TrialSpec(small_dataset.manifest.fingerprint, model, train, seed=0),), ())
+    unknown_gpu = ClusterInfo(8, 1, 1, "here:1", False, (NodeShape(8, 1, ""),))
+    for info, options in ((NO_GPU, {}), (unknown_gpu, {"gpu_memory": 80.0})):
+        sized = size_trials(resolved, small_dataset, LaunchOptions(str(tmp_path), **options), info, todo=0)
+        assert (len(sized.plan.trials), sized.plan.warnings) == (1, ())
 
 
 def test_workers_of_a_joined_cluster_keep_what_a_job_has_set(monkeypatch: pytest.MonkeyPatch) -> None:

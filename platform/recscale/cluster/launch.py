@@ -29,7 +29,16 @@ from recscale.storage.location import Location, check_storage, location
 from recscale.study.claims import Claims
 from recscale.study.grid import Grid, ResolvedGrid, resolve_all
 from recscale.study.mirror import Mirror
-from recscale.study.plan import IDLE, Plan, TeamShape, check_not_empty, make_plan, measure_machine, study_from_plan
+from recscale.study.plan import (
+    IDLE,
+    Machine,
+    Plan,
+    TeamShape,
+    check_not_empty,
+    make_plan,
+    measure_machine,
+    study_from_plan,
+)
 from recscale.study.plan_text import plan_text
 from recscale.study.privacy import write_privacy
 from recscale.study.provenance import gather_provenance
@@ -155,8 +164,7 @@ def plan_trials(
     share = _share(options, info)
     if todo:
         check_shares([share], info)
-    memory = _memory(options, share, info)
-    machine = measure_machine(share.threads, memory) if todo else replace(IDLE, memory_bytes=memory)
+    machine = _measured(share, _memory(options, share, info), todo)
     store = TrialStore(location(options.storage))
     team = TeamShape(share.workers, share.parallel)
     at_once = slots(share, info)
@@ -189,7 +197,7 @@ def size_trials(
         sized = same_for_all(plan, share, dataset.manifest, info, stacked, _memory(options, share, info))
     else:
         cpus = _share(options, info).cpus
-        rates = gpu if gpu.flops_per_second else measure_machine(Share(cpus=cpus).threads, 0)
+        rates = gpu if gpu.flops_per_second else _measured(Share(cpus=cpus), 0, todo)
         anything = replace(rates, memory_bytes=sys.maxsize)
         store = TrialStore(location(options.storage))
         plan = make_plan(resolved.trials, resolved.refused, dataset.manifest, store, anything, 1, known)
@@ -198,6 +206,11 @@ def size_trials(
         if todo:
             check_shares([own.first for own in sized.shares.values()], info)
     return sized.by_one_worker() if options.executor is Executor.POOL else sized
+
+
+def _measured(share: Share, memory_bytes: int, todo: int) -> Machine:
+    """What a trial's share of this machine does, measured only where a trial is to run."""
+    return measure_machine(share.threads, memory_bytes) if todo else replace(IDLE, memory_bytes=memory_bytes)
 
 
 def _describe(info: ClusterInfo) -> str:

@@ -102,7 +102,7 @@ def score_ensemble(members: Sequence[pa.Table]) -> Metrics:
                 f"predictions of {len(label_B)} and {len(other)} test rows differ in their labels, expected the same "
                 f"test split; delete the trial folders of one of them to run them again"
             )
-    import torch  # only here: a study of single models is read without it
+    import torch  # only here: a study with no ensemble to score is read without it
 
     from recscale.training.metrics import score_predictions
 
