@@ -150,6 +150,7 @@ def _warnings(trials: Sequence[PlannedTrial], machine: Machine) -> tuple[str, ..
     """That trials to come are in bfloat16, where the machine has no units for it."""
     todo = (trial for trial in trials if trial.status is not TrialStatus.FINISHED)
     slowdown = machine.bf16_slowdown
+    # not by <, for an idle machine's is NaN
     if not slowdown >= NO_UNITS_SLOWDOWN or all(trial.spec.train.precision is not Precision.BF16 for trial in todo):
         return ()
     return (f"matrix products in bf16 take {slowdown:.0f} times as long as in fp32 on this machine; choose fp32",)
