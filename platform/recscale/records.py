@@ -236,6 +236,11 @@ class TrialSpec:
     seed: int
     """Seed of initial weights, dropout and the order of rows."""
 
+    @property
+    def configuration(self) -> tuple[ModelSpec, TrainSpec]:
+        """The trial without its data and seed."""
+        return self.model, self.train
+
     @cached_property
     def trial_id(self) -> str:
         """First 12 hexadecimal digits of the sha256 of the spec's canonical JSON."""

@@ -7,7 +7,7 @@ from itertools import groupby
 from recscale.curves.curve import Observation, Target, grouped_family
 from recscale.curves.scaling import FittedCurve, fit_curve
 from recscale.curves.verdict import Better, Verdict, judge
-from recscale.records import Arm, ModelSpec, TrialGroup, TrialResult, TrialSpec
+from recscale.records import Arm, ModelSpec, TrainSpec, TrialGroup, TrialResult, TrialSpec
 
 Finished = tuple[TrialSpec, TrialResult]
 FamilyTrials = tuple[tuple[str, str], list[Finished]]
@@ -93,11 +93,9 @@ def by_family(finished: Sequence[Finished], groups: Sequence[TrialGroup] = ()) -
     for group in groups or (None,):
         chosen = None if group is None else {*group.trial_ids}
         members = [trial for trial in finished if chosen is None or trial[0].trial_id in chosen]
-        differing = _differing([spec for spec, _ in members], group.per_cell if group else ())
+        labels = _labels([spec for spec, _ in members], group.per_cell if group else ())
         for spec, result in members:
-            settings = _further(spec)
-            names = differing[spec.model.family]
-            label = " ".join([spec.model.family, *(f"{name}={settings[name]}" for name in names)])
+            label = labels[spec.configuration]
             if group and len(groups) > 1:
                 label = grouped_family(label, group.name)
             labelled.append(((label, spec.model.variant.value), (spec, result)))
@@ -105,22 +103,28 @@ def by_family(finished: Sequence[Finished], groups: Sequence[TrialGroup] = ()) -
     return [(key, [trial for _, trial in group]) for key, group in groupby(ordered, key=lambda item: item[0])]
 
 
-def _differing(specs: Iterable[TrialSpec], per_cell: Sequence[str]) -> dict[str, list[str]]:
-    """Settings, beside the grid's own axes and those per cell, in which the trials of each family differ."""
+def _labels(specs: Iterable[TrialSpec], per_cell: Sequence[str]) -> dict[tuple[ModelSpec, TrainSpec], str]:
+    """Family of each configuration, with the settings, beside the grid's own axes and those per cell, that differ."""
+    configurations = {spec.configuration for spec in specs}
+    further = {(model, train): _further(model, train) for model, train in configurations}
     values: dict[str, dict[str, set[object]]] = {}
-    for spec in specs:
-        seen = values.setdefault(spec.model.family, {})
-        for name, value in _further(spec).items():
+    for (model, _), settings in further.items():
+        seen = values.setdefault(model.family, {})
+        for name, value in settings.items():
             seen.setdefault(name, set()).add(value)
-    return {
+    differing = {
         family: [name for name, found in seen.items() if len(found) > 1 and name not in per_cell]
         for family, seen in values.items()
     }
+    return {
+        (model, train): " ".join([model.family, *(f"{name}={settings[name]}" for name in differing[model.family])])
+        for (model, train), settings in further.items()
+    }
 
 
-def _further(spec: TrialSpec) -> dict[str, object]:
-    neutral: ModelSpec = replace(spec.model, scale=1.0, num_sets=1)
-    return {**vars(neutral), **vars(spec.train)}
+def _further(model: ModelSpec, train: TrainSpec) -> dict[str, object]:
+    neutral: ModelSpec = replace(model, scale=1.0, num_sets=1)
+    return {**vars(neutral), **vars(train)}
 
 
 def cells_of(trials: Iterable[Finished]) -> dict[tuple[float, int], list[Finished]]:

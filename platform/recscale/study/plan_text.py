@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from recscale.records import ModelSpec, TrainSpec, TrialSpec, to_plain
+from recscale.records import ModelSpec, TrainSpec, to_plain
 from recscale.study.plan import Plan, PlannedTrial
 from recscale.study.results import further_axes
 from recscale.study.store import TrialStatus
@@ -22,13 +22,14 @@ def plan_text(plan: Plan, shares: Mapping[str, str]) -> str:
     Numbers are computed before launch, seconds are estimates unless a seed has been run.
     """
     axes = further_axes([trial.spec for trial in plan.trials])
+    configurations = {trial.spec.configuration for trial in plan.trials}
+    settings = {configuration: _settings(*configuration, axes) for configuration in configurations}
     several = any(trial.worker.sent_bytes_per_step for trial in plan.trials)
     lines = [HEADER + (f" {SENT_HEADER:>10}" if several else "")]
     for trial in plan.trials:
         sent = f" {_short(trial.worker.sent_bytes_per_step):>10}" if several else ""
-        lines.append(
-            f"{_line(trial, shares.get(trial.spec.trial_id, NO_SHARE))}{sent} {_settings(trial.spec, axes)}".rstrip()
-        )
+        own = settings[trial.spec.configuration]
+        lines.append(f"{_line(trial, shares.get(trial.spec.trial_id, NO_SHARE))}{sent} {own}".rstrip())
     lines += [f"refused: {refusal.reason}" for refusal in plan.refused]
     lines += [f"slow: {warning}" for warning in plan.warnings]
     finished = sum(trial.status is TrialStatus.FINISHED for trial in plan.trials)
@@ -51,10 +52,10 @@ def _line(trial: PlannedTrial, share: str) -> str:
     )
 
 
-def _settings(spec: TrialSpec, axes: Sequence[str]) -> str:
+def _settings(model: ModelSpec, train: TrainSpec, axes: Sequence[str]) -> str:
     """The settings in which trials of the plan differ, where they are not the usual ones."""
-    usual = {**to_plain(ModelSpec(spec.model.family)), **to_plain(TrainSpec())}
-    own = {**to_plain(spec.model), **to_plain(spec.train)}
+    usual = {**to_plain(ModelSpec(model.family)), **to_plain(TrainSpec())}
+    own = {**to_plain(model), **to_plain(train)}
     return " ".join(f"{axis}={own[axis]}" for axis in axes if own[axis] != usual[axis])
 
 

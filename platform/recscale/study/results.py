@@ -143,7 +143,7 @@ def further_axes(trials: Sequence[TrialSpec]) -> tuple[str, ...]:
     """Settings beside the grid's own axes that differ between the trials."""
     own = {*TRIALS_SCHEMA.names, "base_dim"}
     values: dict[str, set[str]] = {}
-    for model, train in dict.fromkeys((spec.model, spec.train) for spec in trials):
+    for model, train in dict.fromkeys(spec.configuration for spec in trials):
         for name, value in _settings(model, train):
             if name not in own:
                 values.setdefault(name, set()).add(value)

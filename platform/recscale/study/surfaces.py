@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from recscale.curves.fitting import fit
 from recscale.curves.laws import TWO_VARIABLE_POWER_LAW, Array
 from recscale.curves.scaling import shown
 from recscale.curves.selection import lack_of
-from recscale.records import canonical_json, to_plain
+from recscale.records import ModelSpec, TrainSpec, canonical_json, to_plain
 from recscale.study.curves import METRICS, Finished, observe
 
 REPLICATES = 100
@@ -54,15 +53,18 @@ class Surface:
 
 def study_surfaces(finished: Sequence[Finished]) -> tuple[Surface, ...]:
     """One surface per family and settings (all but scale, sets and train_fraction) and metric."""
-    ordered = sorted(finished, key=_settings)
-    groups = [list(group) for _, group in groupby(ordered, key=_settings)]
+    configurations = {spec.configuration for spec, _ in finished}
+    settings = {configuration: _settings(*configuration) for configuration in configurations}
+    by_settings: dict[str, list[Finished]] = {}
+    for spec, result in finished:
+        by_settings.setdefault(settings[spec.configuration], []).append((spec, result))
+    groups = [trials for _, trials in sorted(by_settings.items())]
     return tuple(_surface(group, metric, target) for group in groups for metric, target in METRICS.items())
 
 
-def _settings(trial: Finished) -> str:
-    spec, _ = trial
-    model, train = replace(spec.model, scale=1.0, num_sets=1), replace(spec.train, train_fraction=1.0)
-    return canonical_json([to_plain(model), to_plain(train)])
+def _settings(model: ModelSpec, train: TrainSpec) -> str:
+    neutral = [replace(model, scale=1.0, num_sets=1), replace(train, train_fraction=1.0)]
+    return canonical_json(to_plain(neutral))
 
 
 def _surface(trials: Sequence[Finished], metric: str, target: Target) -> Surface:
