@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from recscale.kernels.groups import GROUPS, group_of
+from recscale.kernels.prefetch import ROWS_AHEAD, prefetch_entry, prefetch_row
 from recscale.kernels.threads import spread
 
 Array = np.ndarray
@@ -80,10 +81,16 @@ def _take(
     columns, horizon = weight_VC.shape[1], len(sum_S) - 1
     sum_end, ratio_end = sum_S[min(step, horizon)], ratio_S[min(step, horizon)]
     small = np.float32(eps)
-    for place in range(len(row_L)):
+    lookups = len(row_L)
+    for place in range(lookups):
+        prefetch_entry(step_V, row_L, place)
+        soon = row_L[min(place + ROWS_AHEAD, lookups - 1)]
+        if first <= group_of(soon, groups) < last and step_V[soon] != step:
+            prefetch_row(weight_VC, row_L, place)
+            prefetch_row(mean_VC, row_L, place)
+            prefetch_row(square_VC, row_L, place)
         row = row_L[place]
-        group = group_of(row, groups)
-        if group < first or group >= last or step_V[row] == step:
+        if not first <= group_of(row, groups) < last or step_V[row] == step:
             continue
         missed, start = step - step_V[row], min(step_V[row], horizon)
         step_V[row] = step

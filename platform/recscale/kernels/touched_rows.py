@@ -10,6 +10,7 @@ import numpy as np
 from numba import njit
 
 from recscale.kernels.groups import GROUPS, group_of
+from recscale.kernels.prefetch import prefetch_entry, prefetch_row
 from recscale.kernels.threads import spread
 
 Array = np.ndarray
@@ -40,6 +41,8 @@ def lazy_adam(
     touched: Touched,
     mean_VC: Array,
     square_VC: Array,
+    step_V: Array,
+    step: int,
     beta1: float,
     beta2: float,
     step_size: float,
@@ -48,10 +51,13 @@ def lazy_adam(
     coupled: float,
     shrink: float,
 ) -> None:
-    """In place: moments and weights of touched rows; `coupled` is L2 in the gradient, `shrink` multiplies weights."""
+    """In place: moments and weights of touched rows; `coupled` is L2 in the gradient, `shrink` multiplies weights.
+
+    `step_V`, int32, is where rows' steps are noted; of length 0 where they are not.
+    """
     rates = (1 - beta1, beta2, 1 - beta2, step_size, 1 / correction2, eps, coupled, shrink)
-    arrays = (*touched, mean_VC, square_VC)
-    spread(lambda first, last: _lazy_adam(*arrays, *map(np.float32, rates), GROUPS, first, last), GROUPS)
+    arrays = (*touched, mean_VC, square_VC, step_V)
+    spread(lambda first, last: _lazy_adam(*arrays, step, *map(np.float32, rates), GROUPS, first, last), GROUPS)
 
 
 def rowwise_adagrad(
@@ -66,6 +72,7 @@ def rowwise_adagrad(
 def add_rows(row_L: Array, grad_LC: Array, grad_VC: Array) -> None:
     """Adds the gradient of each lookup to that of its row, in the order of the lookups."""
     for place in range(len(row_L)):
+        prefetch_row(grad_VC, row_L, place)
         row = row_L[place]
         for c in range(grad_LC.shape[1]):
             grad_VC[row, c] += grad_LC[place, c]
@@ -81,6 +88,7 @@ def first_lookups(row_L: Array, offsets_N: Array, slot_V: Array) -> tuple[Array,
     field_U, size_N = np.empty(len(row_L), np.int32), np.zeros(len(offsets_N), np.int64)
     distinct = 0
     for place in range(len(row_L)):
+        prefetch_entry(slot_V, row_L, place)
         row = row_L[place]
         if slot_V[row] == FREE:
             slot_V[row] = distinct
@@ -103,6 +111,7 @@ def moves(row_U: Array, weight_VC: Array, old_UC: Array) -> Array:
     """What rows are now less `old_UC`, to which what they are now is added."""
     moved_UC = np.empty_like(old_UC)
     for u in range(len(row_U)):
+        prefetch_row(weight_VC, row_U, u)
         row = row_U[u]
         for c in range(old_UC.shape[1]):
             new = weight_VC[row, c]
@@ -119,6 +128,8 @@ def _lazy_adam(
     slot_V: Array,
     mean_VC: Array,
     square_VC: Array,
+    step_V: Array,
+    step: int,
     rest1: float,
     beta2: float,
     rest2: float,
@@ -131,10 +142,15 @@ def _lazy_adam(
     first: int,
     last: int,
 ) -> None:
-    row_U, grad_UC, distinct = _summed(row_L, grad_LC, slot_V, groups, first, last)
+    row_U, grad_UC = _summed(row_L, grad_LC, slot_V, groups, first, last)
     columns = grad_UC.shape[1]
-    for u in range(distinct):
+    for u in range(len(row_U)):
+        prefetch_row(weight_VC, row_U, u)
+        prefetch_row(mean_VC, row_U, u)
+        prefetch_row(square_VC, row_U, u)
         row = row_U[u]
+        if len(step_V) > 0:
+            step_V[row] = step
         for c in range(columns):
             weight = weight_VC[row, c]
             grad = grad_UC[u, c] + coupled * weight
@@ -161,10 +177,12 @@ def _rowwise_adagrad(
     first: int,
     last: int,
 ) -> None:
-    row_U, grad_UC, distinct = _summed(row_L, grad_LC, slot_V, groups, first, last)
+    row_U, grad_UC = _summed(row_L, grad_LC, slot_V, groups, first, last)
     sets = sum_VM.shape[1]
     dim = grad_UC.shape[1] // sets
-    for u in range(distinct):
+    for u in range(len(row_U)):
+        prefetch_row(weight_VC, row_U, u)
+        prefetch_row(sum_VM, row_U, u)
         row = row_U[u]
         for m in range(sets):
             square = np.float32(0)
@@ -179,13 +197,12 @@ def _rowwise_adagrad(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _summed(
-    row_L: Array, grad_LC: Array, slot_V: Array, groups: int, first: int, last: int
-) -> tuple[Array, Array, int]:
-    """Distinct rows of some groups and their summed gradients, in the order of the batch, and their number."""
+def _summed(row_L: Array, grad_LC: Array, slot_V: Array, groups: int, first: int, last: int) -> tuple[Array, Array]:
+    """Distinct rows of some groups and their summed gradients, in the order of the batch."""
     row_U, grad_UC = np.empty_like(row_L), np.empty_like(grad_LC)
     columns, distinct = grad_LC.shape[1], 0
     for place in range(len(row_L)):
+        prefetch_entry(slot_V, row_L, place)
         row = row_L[place]
         if not first <= group_of(row, groups) < last:
             continue
@@ -201,4 +218,4 @@ def _summed(
                 grad_UC[slot, c] += grad_LC[place, c]
     for u in range(distinct):
         slot_V[row_U[u]] = FREE
-    return row_U, grad_UC, distinct
+    return row_U[:distinct], grad_UC[:distinct]

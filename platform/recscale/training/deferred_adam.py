@@ -56,8 +56,9 @@ class DeferredAdam(LazyAdam):
         table_VC, step_V = self._table, self._steps()
         assert table_VC.grad is not None
         super().step()
-        row_L = table_VC.grad._indices()[0]
-        step_V.index_copy_(0, row_L, self.state[table_VC]["step"].to(step_V).expand(len(row_L)))
+        if not compiles(table_VC):
+            row_L = table_VC.grad._indices()[0]
+            step_V.index_copy_(0, row_L, self.state[table_VC]["step"].to(step_V).expand(len(row_L)))
 
     @torch.no_grad()
     def catch_up(self, row_L: Tensor) -> None:
@@ -81,6 +82,9 @@ class DeferredAdam(LazyAdam):
         """Of a settled table."""
         super().load_state_dict(state_dict)
         self._step_V = None
+
+    def _noted(self) -> np.ndarray:
+        return self._steps().numpy()
 
     @property
     def _table(self) -> nn.Parameter:

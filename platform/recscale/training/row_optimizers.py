@@ -99,9 +99,13 @@ class LazyAdam(RowOptimizer):
         step = int(state["step"].add_(1))
         beta1, beta2 = BETAS
         touched = touched_rows.Touched(*_arrays(table_VC), self._slots(table_VC))
-        moments = (state["exp_avg"].numpy(), state["exp_avg_sq"].numpy())
+        arrays = (state["exp_avg"].numpy(), state["exp_avg_sq"].numpy(), self._noted())
         size, correction = group["lr"] / (1 - beta1**step), 1 - beta2**step
-        touched_rows.lazy_adam(touched, *moments, beta1, beta2, size, correction, group["eps"], *decay_of(group))
+        touched_rows.lazy_adam(touched, *arrays, step, beta1, beta2, size, correction, group["eps"], *decay_of(group))
+
+    def _noted(self) -> np.ndarray:
+        """Where the kernel notes the step that each row is at: nowhere."""
+        return np.empty(0, np.int32)
 
 
 class RowwiseAdagrad(RowOptimizer):
