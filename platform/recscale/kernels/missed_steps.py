@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from recscale.kernels.groups import GROUPS, group_of
-from recscale.kernels.prefetch import ROWS_AHEAD, prefetch_entry, prefetch_row
+from recscale.kernels.prefetch import ENTRIES_AHEAD, ROWS_AHEAD, prefetch
 from recscale.kernels.threads import spread
 
 Array = np.ndarray
@@ -81,14 +81,14 @@ def _take(
     columns, horizon = weight_VC.shape[1], len(sum_S) - 1
     sum_end, ratio_end = sum_S[min(step, horizon)], ratio_S[min(step, horizon)]
     small = np.float32(eps)
-    lookups = len(row_L)
-    for place in range(lookups):
-        prefetch_entry(step_V, row_L, place)
-        soon = row_L[min(place + ROWS_AHEAD, lookups - 1)]
+    end = len(row_L) - 1
+    for place in range(len(row_L)):
+        prefetch(step_V, row_L[min(place + ENTRIES_AHEAD, end)])
+        soon = row_L[min(place + ROWS_AHEAD, end)]
         if first <= group_of(soon, groups) < last and step_V[soon] != step:
-            prefetch_row(weight_VC, row_L, place)
-            prefetch_row(mean_VC, row_L, place)
-            prefetch_row(square_VC, row_L, place)
+            prefetch(weight_VC, soon)
+            prefetch(mean_VC, soon)
+            prefetch(square_VC, soon)
         row = row_L[place]
         if not first <= group_of(row, groups) < last or step_V[row] == step:
             continue

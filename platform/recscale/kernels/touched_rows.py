@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from recscale.kernels.groups import GROUPS, group_of
-from recscale.kernels.prefetch import prefetch_entry, prefetch_row
+from recscale.kernels.prefetch import ENTRIES_AHEAD, ROWS_AHEAD, prefetch
 from recscale.kernels.threads import spread
 
 Array = np.ndarray
@@ -72,7 +72,7 @@ def rowwise_adagrad(
 def add_rows(row_L: Array, grad_LC: Array, grad_VC: Array) -> None:
     """Adds the gradient of each lookup to that of its row, in the order of the lookups."""
     for place in range(len(row_L)):
-        prefetch_row(grad_VC, row_L, place)
+        prefetch(grad_VC, row_L[min(place + ROWS_AHEAD, len(row_L) - 1)])
         row = row_L[place]
         for c in range(grad_LC.shape[1]):
             grad_VC[row, c] += grad_LC[place, c]
@@ -88,7 +88,7 @@ def first_lookups(row_L: Array, offsets_N: Array, slot_V: Array) -> tuple[Array,
     field_U, size_N = np.empty(len(row_L), np.int32), np.zeros(len(offsets_N), np.int64)
     distinct = 0
     for place in range(len(row_L)):
-        prefetch_entry(slot_V, row_L, place)
+        prefetch(slot_V, row_L[min(place + ENTRIES_AHEAD, len(row_L) - 1)])
         row = row_L[place]
         if slot_V[row] == FREE:
             slot_V[row] = distinct
@@ -111,7 +111,7 @@ def moves(row_U: Array, weight_VC: Array, old_UC: Array) -> Array:
     """What rows are now less `old_UC`, to which what they are now is added."""
     moved_UC = np.empty_like(old_UC)
     for u in range(len(row_U)):
-        prefetch_row(weight_VC, row_U, u)
+        prefetch(weight_VC, row_U[min(u + ROWS_AHEAD, len(row_U) - 1)])
         row = row_U[u]
         for c in range(old_UC.shape[1]):
             new = weight_VC[row, c]
@@ -145,9 +145,10 @@ def _lazy_adam(
     row_U, grad_UC = _summed(row_L, grad_LC, slot_V, groups, first, last)
     columns = grad_UC.shape[1]
     for u in range(len(row_U)):
-        prefetch_row(weight_VC, row_U, u)
-        prefetch_row(mean_VC, row_U, u)
-        prefetch_row(square_VC, row_U, u)
+        soon = row_U[min(u + ROWS_AHEAD, len(row_U) - 1)]
+        prefetch(weight_VC, soon)
+        prefetch(mean_VC, soon)
+        prefetch(square_VC, soon)
         row = row_U[u]
         if len(step_V) > 0:
             step_V[row] = step
@@ -181,8 +182,9 @@ def _rowwise_adagrad(
     sets = sum_VM.shape[1]
     dim = grad_UC.shape[1] // sets
     for u in range(len(row_U)):
-        prefetch_row(weight_VC, row_U, u)
-        prefetch_row(sum_VM, row_U, u)
+        soon = row_U[min(u + ROWS_AHEAD, len(row_U) - 1)]
+        prefetch(weight_VC, soon)
+        prefetch(sum_VM, soon)
         row = row_U[u]
         for m in range(sets):
             square = np.float32(0)
@@ -202,7 +204,7 @@ def _summed(row_L: Array, grad_LC: Array, slot_V: Array, groups: int, first: int
     row_U, grad_UC = np.empty_like(row_L), np.empty_like(grad_LC)
     columns, distinct = grad_LC.shape[1], 0
     for place in range(len(row_L)):
-        prefetch_entry(slot_V, row_L, place)
+        prefetch(slot_V, row_L[min(place + ENTRIES_AHEAD, len(row_L) - 1)])
         row = row_L[place]
         if not first <= group_of(row, groups) < last:
             continue
