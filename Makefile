@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: install study test test-slow test-long fuzz lint format bench bench-gpu cluster-setup
+.PHONY: install study test test-slow test-clusters test-others test-long fuzz lint format bench bench-gpu cluster-setup
 
 install: .venv/installed
 
@@ -17,10 +17,20 @@ study: install
 	$(BIN)/python studies/scaling.py
 
 test: install lint
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BOTH) MARK="not slow"
 
 test-slow: install
-	$(BIN)/python -m pytest -q -m "slow and not long"
+	$(BOTH) MARK="slow and not long"
+
+# Clusters are mostly waited for, so their tests run beside all others.
+CLUSTERS := tests/cluster tests/faults
+BOTH = $(MAKE) --no-print-directory --jobs=2 --output-sync=line test-clusters test-others
+
+test-clusters:
+	$(BIN)/python -m pytest -q -m "$(MARK)" $(CLUSTERS)
+
+test-others:
+	$(BIN)/python -m pytest -q -m "$(MARK)" $(CLUSTERS:%=--ignore=%)
 
 test-long: install
 	$(BIN)/python -m pytest -q -s -m long
