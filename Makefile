@@ -24,7 +24,7 @@ test-slow: install
 
 # Clusters are mostly waited for, so their tests run beside all others.
 CLUSTERS := tests/cluster tests/faults
-BOTH = $(MAKE) --no-print-directory --jobs=2 --output-sync=line test-clusters test-others
+BOTH = $(MAKE) --no-print-directory --jobs=2 test-clusters test-others
 
 test-clusters:
 	$(BIN)/python -m pytest -q -m "$(MARK)" $(CLUSTERS)
