@@ -22,14 +22,15 @@ test: install lint
 test-slow: install
 	$(BOTH) MARK="slow and not long"
 
-# Clusters are mostly waited for, so their tests run beside all others.
+# Clusters are mostly waited for, so their tests run beside the others, each with a memory of their own of what failed.
 CLUSTERS := tests/cluster tests/faults
-BOTH = $(MAKE) --no-print-directory --jobs=2 test-clusters test-others
+MARK ?= not slow
+BOTH = +$(MAKE) --no-print-directory --jobs=2 test-clusters test-others
 
-test-clusters:
-	$(BIN)/python -m pytest -q -m "$(MARK)" $(CLUSTERS)
+test-clusters: install
+	$(BIN)/python -m pytest -q -m "$(MARK)" -o cache_dir=.pytest_cache/clusters $(CLUSTERS)
 
-test-others:
+test-others: install
 	$(BIN)/python -m pytest -q -m "$(MARK)" $(CLUSTERS:%=--ignore=%)
 
 test-long: install

@@ -32,6 +32,7 @@ HEAVY = {
     "duckdb": ("data",),
     "plotly": (),
     "numba": ("kernels",),
+    "llvmlite": ("kernels",),
 }
 
 

@@ -27,5 +27,5 @@ def test_asking_changes_nothing(columns: int) -> None:
 def test_the_machine_is_asked_for_a_row_and_an_entry_and_counts_no_references() -> None:
     _ask(np.zeros((2, 3), np.float32), np.zeros(2, np.int32), np.zeros(1, np.int64))
     code = _ask.inspect_llvm(_ask.signatures[0])
-    assert code.count("call void @llvm.prefetch") >= 4
+    assert code.count("call void @llvm.prefetch") >= 3
     assert "NRT_incref" not in code

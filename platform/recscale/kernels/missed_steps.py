@@ -81,10 +81,11 @@ def _take(
     columns, horizon = weight_VC.shape[1], len(sum_S) - 1
     sum_end, ratio_end = sum_S[min(step, horizon)], ratio_S[min(step, horizon)]
     small = np.float32(eps)
-    end = len(row_L) - 1
+    last_place = len(row_L) - 1
     for place in range(len(row_L)):
-        prefetch(step_V, row_L[min(place + ENTRIES_AHEAD, end)])
-        soon = row_L[min(place + ROWS_AHEAD, end)]
+        later, soon = row_L[min(place + ENTRIES_AHEAD, last_place)], row_L[min(place + ROWS_AHEAD, last_place)]
+        if first <= group_of(later, groups) < last:  # another thread's would be taken from it
+            prefetch(step_V, later)
         if first <= group_of(soon, groups) < last and step_V[soon] != step:
             prefetch(weight_VC, soon)
             prefetch(mean_VC, soon)

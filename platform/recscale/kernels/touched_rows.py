@@ -204,7 +204,9 @@ def _summed(row_L: Array, grad_LC: Array, slot_V: Array, groups: int, first: int
     row_U, grad_UC = np.empty_like(row_L), np.empty_like(grad_LC)
     columns, distinct = grad_LC.shape[1], 0
     for place in range(len(row_L)):
-        prefetch(slot_V, row_L[min(place + ENTRIES_AHEAD, len(row_L) - 1)])
+        later = row_L[min(place + ENTRIES_AHEAD, len(row_L) - 1)]
+        if first <= group_of(later, groups) < last:  # another thread's would be taken from it
+            prefetch(slot_V, later)
         row = row_L[place]
         if not first <= group_of(row, groups) < last:
             continue

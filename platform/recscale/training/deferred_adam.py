@@ -53,7 +53,7 @@ class DeferredAdam(LazyAdam):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One update from a sparse gradient [V, C]."""
-        table_VC, step_V = self._table, self._steps()
+        table_VC, step_V = self._table, self._steps()  # laid down before the step counts: untouched rows miss it
         assert table_VC.grad is not None
         super().step()
         if not compiles(table_VC):
@@ -83,7 +83,8 @@ class DeferredAdam(LazyAdam):
         super().load_state_dict(state_dict)
         self._step_V = None
 
-    def _noted(self) -> np.ndarray:
+    def _steps_noted(self) -> np.ndarray:
+        """In the step that each row is at."""
         return self._steps().numpy()
 
     @property

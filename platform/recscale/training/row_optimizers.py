@@ -99,12 +99,12 @@ class LazyAdam(RowOptimizer):
         step = int(state["step"].add_(1))
         beta1, beta2 = BETAS
         touched = touched_rows.Touched(*_arrays(table_VC), self._slots(table_VC))
-        arrays = (state["exp_avg"].numpy(), state["exp_avg_sq"].numpy(), self._noted())
+        arrays = (state["exp_avg"].numpy(), state["exp_avg_sq"].numpy(), self._steps_noted())
         size, correction = group["lr"] / (1 - beta1**step), 1 - beta2**step
         touched_rows.lazy_adam(touched, *arrays, step, beta1, beta2, size, correction, group["eps"], *decay_of(group))
 
-    def _noted(self) -> np.ndarray:
-        """Where the kernel notes the step that each row is at: nowhere."""
+    def _steps_noted(self) -> np.ndarray:
+        """Where the kernel notes touched rows' step, int32 [V]: nowhere, an array of length 0."""
         return np.empty(0, np.int32)
 
 
