@@ -4,7 +4,6 @@
 is that of the training steps. Prints a table, writes nothing.
 """
 
-import argparse
 import tempfile
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from recscale.data.reader import Batch
 from recscale.models import cross, normalisation, pairs, products
 from recscale.records import ModelSpec
 from tests.benchmarks.measure import Side, in_turn, in_words
-from tests.benchmarks.steps import BATCH, BATCHES, DEFAULT, Steps, model_of, our_run, steps_of
+from tests.benchmarks.steps import BATCH, BATCHES, DEFAULT, Steps, command_line, model_of, our_run, steps_of
 from tests.benchmarks.world import vocabulary_sizes, zipf_dataset
 
 WAYS = ("kernels", "torch's products", "torch", "torch.compile")
@@ -22,12 +21,8 @@ WAYS = ("kernels", "torch's products", "torch", "torch.compile")
 
 def main() -> None:
     """Median milliseconds of a step and their extremes, by family and way."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--families", nargs="+", default=["dnn", "finalmlp", "dcnv2"])
+    parser = command_line(__doc__, ["dnn", "finalmlp", "dcnv2"], repeats=5)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS)
-    parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--sets", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         zipf_dataset(Path(folder) / "steps", BATCH * BATCHES, vocabulary_sizes())

@@ -4,7 +4,6 @@
 run, by the default optimizer. Between two versions of the code: copy this file, and run both in turn.
 """
 
-import argparse
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,20 +14,13 @@ import torch
 
 from recscale.records import ModelSpec
 from tests.benchmarks.measure import Side, in_turn, in_words
-from tests.benchmarks.steps import BATCH, BATCHES, DEFAULT, model_of, our_run, steps_of
+from tests.benchmarks.steps import BATCH, BATCHES, DEFAULT, command_line, model_of, our_run, steps_of
 from tests.benchmarks.world import vocabulary_sizes, zipf_dataset
-
-STEP = "whole step"
 
 
 def main() -> None:
     """Medians of every turn's mean step, and their extremes."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--families", nargs="+", default=["dnn", "nfwfm"])
-    parser.add_argument("--scale", type=float, default=1.0)
-    parser.add_argument("--sets", type=int, default=1)
-    parser.add_argument("--repeats", type=int, default=9)
-    options = parser.parse_args()
+    options = command_line(__doc__, ["dnn", "nfwfm"], repeats=9).parse_args()
     with tempfile.TemporaryDirectory() as folder:
         zipf_dataset(Path(folder) / "steps", BATCH * BATCHES, vocabulary_sizes())
         for family in options.families:
@@ -50,7 +42,7 @@ def prepared(folder: Path, model: ModelSpec) -> Callable[[], dict[str, float]]:
         ("backward", torch.autograd, "backward"),
         ("tables' optimizer", tables, "step"),
         ("dense optimizer", dense, "step"),
-        (STEP, run, "_optimize"),
+        ("whole step", run, "_optimize"),
     ):
         spent[part] = []
         setattr(owner, name, _timed(getattr(owner, name), spent[part]))

@@ -1,5 +1,6 @@
 """Training steps at the Criteo shape: ours against the baseline, and against what the machine's ceilings allow."""
 
+import argparse
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -63,6 +64,16 @@ def model_of(family: str, scale: float = 1.0, num_sets: int = 1) -> ModelSpec:
     """The family at its base dimension, as the paper's release has it."""
     base_dim = 50 if family == "nfwfm" else 10
     return ModelSpec(family, scale=scale, num_sets=num_sets, base_dim=base_dim, variant=Variant.PAPER)
+
+
+def command_line(description: str | None, families: Sequence[str], repeats: int) -> argparse.ArgumentParser:
+    """Options of a command that measures steps of families at one size."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--families", nargs="+", default=families)
+    parser.add_argument("--scale", type=float, default=1.0)
+    parser.add_argument("--sets", type=int, default=1)
+    parser.add_argument("--repeats", type=int, default=repeats)
+    return parser
 
 
 def our_run(folder: Path, model: ModelSpec, train: TrainSpec) -> TrainingRun:
