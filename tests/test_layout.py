@@ -86,6 +86,8 @@ def test_each_heavy_neighbour_has_one_room(library: str, project_root: Path) -> 
 
 READERS = (
     "recscale.cli",
+    "recscale.cluster.launch",
+    "recscale.data.inspection",
     "recscale.data.prepare",
     "recscale.study.status",
     "recscale.study.results",
@@ -98,7 +100,7 @@ READERS = (
     "dashboards.index",
     "dashboards.compare",
 )
-"""What the commands load that prepare data and read studies."""
+"""What the commands load that prepare data, read studies, or find that nothing of one is left to run."""
 
 
 def test_what_commands_load_that_read_studies_or_prepare_files_is_without_torch(project_root: Path) -> None:

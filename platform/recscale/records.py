@@ -304,6 +304,21 @@ class ModelCost:
 
 
 @dataclass(frozen=True)
+class WorkerCost:
+    """What one worker of a trial costs."""
+
+    peak_memory_bytes: int
+    """Bytes alive at the peak of training on one worker."""
+    sent_bytes_per_step: int
+    """Bytes that one worker sends per optimizer step of a whole batch; formula at `training.traffic.sent_bytes`."""
+
+
+def base_entropy(base_rate: float) -> float:
+    """Entropy in nats of always predicting the base rate, 0 < base_rate < 1."""
+    return -(base_rate * math.log(base_rate) + (1 - base_rate) * math.log1p(-base_rate))
+
+
+@dataclass(frozen=True)
 class Metrics:
     """Quality of a model on one split."""
 
@@ -315,6 +330,11 @@ class Metrics:
     """log_loss divided by the entropy of the split's base rate (He et al. 2014)."""
     calibration: float
     """Mean predicted probability divided by the base rate; 1 is calibrated."""
+
+    @classmethod
+    def of(cls, auc: float, log_loss: float, base_rate: float, mean_probability: float) -> "Metrics":
+        """Of what was counted on a split; 0 < base_rate < 1."""
+        return cls(auc, log_loss, log_loss / base_entropy(base_rate), mean_probability / base_rate)
 
 
 @dataclass(frozen=True)

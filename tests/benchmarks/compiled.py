@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from recscale.data.reader import Batch
+from recscale.data.splits import Batch
 from recscale.models import cross, normalisation, pairs, products
 from recscale.records import ModelSpec
 from tests.benchmarks.measure import Side, in_turn, in_words

@@ -22,9 +22,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from recscale.data.columns import Columns
 from recscale.data.manifest import FieldInfo, Manifest, ShardInfo, SourceInfo, SplitInfo, sealed
-from recscale.data.reader import Batch, Dataset, Split
-from recscale.data.shards import Columns
+from recscale.data.reader import Dataset
+from recscale.data.splits import Batch, Split
 from recscale.models.accounting import account
 from recscale.records import ModelSpec, Precision, TrainSpec, TrialSpec, Variant
 from recscale.training.metrics import roc_auc

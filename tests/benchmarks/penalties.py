@@ -17,7 +17,8 @@ from statistics import median
 import numpy as np
 import torch
 
-from recscale.data.reader import Batch, Dataset
+from recscale.data.reader import Dataset
+from recscale.data.splits import Batch
 from recscale.errors import ConfigError
 from recscale.records import ModelSpec, Penalty, TrainSpec, TrialSpec
 from recscale.training.run import TrainingRun

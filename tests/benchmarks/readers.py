@@ -9,7 +9,8 @@ from statistics import median
 import torch
 
 from recscale.data.order import WINDOW_ROWS
-from recscale.data.reader import Dataset, Split
+from recscale.data.reader import Dataset
+from recscale.data.splits import Split
 from tests.benchmarks.baseline import loader
 from tests.benchmarks.measure import Row, Side, alternate, anonymous_bytes, compared, measured
 

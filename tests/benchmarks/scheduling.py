@@ -17,11 +17,11 @@ from recscale.cluster.sizing import by_need
 from recscale.data.manifest import Manifest
 from recscale.data.reader import Dataset
 from recscale.models.accounting import account
+from recscale.records import WorkerCost
 from recscale.storage.location import location
 from recscale.study.plan import Plan, PlannedTrial
 from recscale.study.store import TrialStatus
 from recscale.study.study import Study, read_study
-from recscale.training.traffic import WorkerCost
 
 KIND = "A10G"
 GPUS_PER_MACHINE, CPUS_PER_MACHINE = 4, 48

@@ -14,10 +14,12 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor
 
-from recscale.data.reader import Batch, Dataset, Split
+from recscale.data.reader import Dataset
+from recscale.data.splits import Batch, Split
 from recscale.models.accounting import account
 from recscale.records import ModelSpec, Precision, TableOptimizer, TrainSpec, TrialSpec, Variant
-from recscale.study.plan import NO_UNITS_SLOWDOWN, measure_machine
+from recscale.study.machine import NO_UNITS_SLOWDOWN
+from recscale.study.rates import measure_machine
 from recscale.training.metrics import roc_auc
 from recscale.training.run import TrainingRun
 from tests.benchmarks.baseline import BaselineModel, BaselineTraining

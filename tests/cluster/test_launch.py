@@ -57,7 +57,7 @@ def test_on_gpus_each_trial_holds_what_it_needs_unless_told(
 def test_where_nothing_is_to_run_the_machine_is_not_measured(
     small_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("recscale.cluster.launch.measure_machine", lambda *_: pytest.fail("the machine was measured"))
+    monkeypatch.setattr("recscale.study.rates.measure_machine", lambda *_: pytest.fail("the machine was measured"))
     model, train = ModelSpec("dnn", base_dim=4, hidden_sizes=(8, 8)), TrainSpec(precision=Precision.BF16)
     resolved = ResolvedGrid((TrialSpec(small_dataset.manifest.fingerprint, model, train, seed=0),), ())
     unknown_gpu = ClusterInfo(8, 1, 1, "here:1", False, (NodeShape(8, 1, ""),))

@@ -91,6 +91,12 @@ def test_a_killed_study_loses_only_what_ran_and_a_larger_grid_adds_only_what_is_
     assert {path.name for path in (tmp_path / "tiny").iterdir()} == made
     assert (tmp_path / "mlflow.db").exists()
 
+    rested = _run(["-X", "importtime", *_arguments(small_dataset, tmp_path, *wider[:-1])], local)
+    assert rested.returncode == 0, rested.stderr
+    loaded = {line.rpartition("|")[2].strip() for line in rested.stderr.splitlines() if line.startswith("import time")}
+    assert "recscale.study.ensembles" in loaded
+    assert not loaded & {"torch", "ray", "mlflow"}, "nothing is left to train, to schedule or to log"
+
 
 def test_a_failed_trial_is_a_row_with_its_traceback_and_is_tried_again(
     small_dataset: Dataset, tmp_path: Path, local: dict[str, str]

@@ -9,9 +9,11 @@ import pytest
 from recscale.cluster.gpus import GIB, KINDS
 from recscale.cluster.shares import ClusterInfo, NodeShape, Share
 from recscale.cluster.sizing import FRACTIONS, SizedPlan, busy, by_need, larger_share, needed_bytes
-from recscale.data.reader import Dataset, held_bytes
+from recscale.data.reader import Dataset
+from recscale.data.residence import held_bytes
 from recscale.records import Parallel, TrialResult, TrialSpec, to_plain
-from recscale.study.plan import Machine, make_plan
+from recscale.study.machine import Machine
+from recscale.study.plan import make_plan
 from recscale.study.store import TrialStore
 from recscale.study.study import Study
 from tests.study.conftest import finish as finish

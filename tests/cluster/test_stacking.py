@@ -14,7 +14,8 @@ from recscale.data.reader import Dataset
 from recscale.errors import ConfigError
 from recscale.records import Penalty, TrialResult, TrialSpec
 from recscale.study.grid import Grid, ResolvedGrid, resolve
-from recscale.study.plan import Machine, Plan, make_plan
+from recscale.study.machine import Machine
+from recscale.study.plan import Plan, make_plan
 from recscale.study.store import TrialStatus, TrialStore
 from tests.study.conftest import finish as finish
 from tests.study.conftest import grid as grid

@@ -23,7 +23,8 @@ from recscale.data.manifest import (
     sealed,
     write_manifest,
 )
-from recscale.data.reader import Batch, Dataset, ResidentSplit, Split, StreamedSplit
+from recscale.data.reader import Dataset
+from recscale.data.splits import Batch, ResidentSplit, Split, StreamedSplit
 from recscale.data.writer import DatasetWriter, vocabulary_path
 from recscale.errors import DataError
 
@@ -106,7 +107,7 @@ def test_in_order_gives_the_rows_as_written(dataset: Dataset, name: str, batch_s
     assert {(batch.ids_BN.dtype, batch.label_B.dtype) for batch in batches} == {(torch.int32, torch.float32)}
     assert len(batches) == split.batches(batch_size)
     assert all(len(batch.label_B) == batch_size for batch in batches[:-1])
-    assert (split.rows, split.positives, split.base_rate) == (len(label_B), label_B.sum(), label_B.mean())
+    assert (split.rows, split.positives, split.info.base_rate) == (len(label_B), label_B.sum(), label_B.mean())
 
 
 @pytest.mark.usefixtures("small_windows")

@@ -7,8 +7,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from recscale.errors import ConfigError
 from recscale.models import cin, normalisation, pairs
 from recscale.models.accounting import account
-from recscale.models.families import family_names, get_family
+from recscale.models.families import get_family
 from recscale.models.model import MultiEmbeddingModel
+from recscale.models.specs import family_names
 from recscale.records import ModelSpec, TableOptimizer, TrainSpec, Variant
 
 SIZES = (7, 300, 11, 2, 5)

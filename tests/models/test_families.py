@@ -1,8 +1,9 @@
 import pytest
 
 from recscale.errors import ConfigError
-from recscale.models.families import family_names, get_family
+from recscale.models.families import get_family
 from recscale.models.interactions import ipnn
+from recscale.models.specs import base_dim_of, family_names
 
 
 def test_every_module_of_interactions_is_a_family_of_its_own_name():
@@ -11,6 +12,13 @@ def test_every_module_of_interactions_is_a_family_of_its_own_name():
         *("ipnn", "nfwfm", "rankmixer", "wukong", "xdeepfm", "zenith"),
     )
     assert [get_family(name).name for name in family_names()] == list(family_names())
+
+
+def test_a_grid_reads_the_budget_at_scale_1_that_the_family_has():
+    assert {name: base_dim_of(name) for name in family_names()} == {
+        name: get_family(name).base_dim for name in family_names()
+    }
+    assert base_dim_of("recscale.models.interactions.nfwfm") == 50
 
 
 def test_a_dotted_name_is_imported_as_it_stands():

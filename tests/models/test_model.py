@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from recscale.errors import ConfigError
-from recscale.models.families import family_names, get_family
+from recscale.models.families import get_family
 from recscale.models.model import MultiEmbeddingModel
+from recscale.models.specs import family_names
 from recscale.models.tables import GradientLayout
 from recscale.models.tokens import FieldTokens
 from recscale.records import ModelSpec, Variant

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from recscale.errors import ConfigError
-from recscale.models.families import Family, built_interaction, family_names
+from recscale.models.families import Family, built_interaction
+from recscale.models.specs import family_names
 from recscale.records import Combination, Sharing
 from tests.models.conftest import biases_before_norms
 

@@ -8,9 +8,11 @@ import torch
 
 from recscale.data.reader import Dataset
 from recscale.records import ModelSpec, Parallel, Penalty, Precision, TrialResult, TrialSpec
-from recscale.study import plan as planning
-from recscale.study.plan import Machine, Plan, TeamShape, estimate_seconds, make_plan, measure_machine
+from recscale.study import rates
+from recscale.study.machine import Machine
+from recscale.study.plan import Plan, TeamShape, estimate_seconds, make_plan
 from recscale.study.plan_text import plan_text
+from recscale.study.rates import measure_machine
 from recscale.study.store import TrialStatus, TrialStore
 from recscale.study.study import Study
 
@@ -153,10 +155,10 @@ def test_a_cpu_without_units_for_bfloat16_is_measured_by_products_that_it_can_do
 
         return fastest
 
-    monkeypatch.setattr(planning, "_fastest", fastest_at(1e7))
-    assert planning._product_rate(torch.bfloat16) == pytest.approx(256e7)
+    monkeypatch.setattr(rates, "_fastest", fastest_at(1e7))
+    assert rates._product_rate(torch.bfloat16) == pytest.approx(256e7)
     assert asked == [128, 256], "of 3 and 13 ms, and 512 would take longer"
     asked.clear()
-    monkeypatch.setattr(planning, "_fastest", fastest_at(1e9))
-    assert planning._product_rate(torch.float32) == pytest.approx(1024e9)
+    monkeypatch.setattr(rates, "_fastest", fastest_at(1e9))
+    assert rates._product_rate(torch.float32) == pytest.approx(1024e9)
     assert asked == [128, 256, 512, 1024]

@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from recscale.data.reader import Dataset
 from recscale.data.synthetic import write_synthetic
-from recscale.models.families import family_names
+from recscale.models.specs import family_names
 from recscale.records import ModelSpec, TrainSpec, TrialSpec
 from recscale.training.checkpoints import FolderCheckpoints
 from recscale.training.loop import train

@@ -9,7 +9,8 @@ from sklearn.metrics import log_loss as reference_log_loss
 from sklearn.metrics import roc_auc_score
 
 from recscale.errors import DataError
-from recscale.training.metrics import base_entropy, log_loss, roc_auc, score_predictions
+from recscale.records import base_entropy
+from recscale.training.metrics import log_loss, roc_auc, score_predictions
 
 
 @settings(deadline=None, max_examples=100)

@@ -11,7 +11,7 @@ import torch
 
 from recscale.data.reader import Dataset
 from recscale.errors import DataError, TrialError
-from recscale.models.families import family_names
+from recscale.models.specs import family_names
 from recscale.records import (
     Combination,
     Decay,

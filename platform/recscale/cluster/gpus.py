@@ -2,11 +2,9 @@
 
 from dataclasses import replace
 
-import torch
-
 from recscale.cluster.shares import ClusterInfo
 from recscale.errors import ConfigError
-from recscale.study.plan import Machine
+from recscale.study.machine import Machine, gpus_here
 
 GIB = 1 << 30
 
@@ -33,10 +31,11 @@ def gpu_of(info: ClusterInfo, memory_gib: float | None) -> Machine | None:
         raise ConfigError(f"gpu_memory is {memory_gib:g} GiB, expected a number above 0")
     names = {shape.accelerator for shape in info.shapes if shape.gpus}
     gpu = None
+    here = gpus_here() if info.started_here else ()
     if names and names <= KINDS.keys():
         gpu = min((KINDS[name] for name in names), key=lambda kind: kind.memory_bytes)
-    elif info.started_here and torch.cuda.is_available():
-        gpu = Machine(0.0, 0.0, 0.0, torch.cuda.get_device_properties(0).total_memory)
+    elif here:
+        gpu = Machine(0.0, 0.0, 0.0, here[0].memory_bytes)
     if memory_gib is None:
         return gpu
     return replace(gpu or Machine(0.0, 0.0, 0.0, 0), memory_bytes=int(memory_gib * GIB))

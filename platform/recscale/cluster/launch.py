@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-import torch
-
 from recscale.cluster.drive import Drive, run_study
 from recscale.cluster.gpus import gpu_of
 from recscale.cluster.shares import (
@@ -28,19 +26,10 @@ from recscale.records import ModelCost, Parallel, StudySpec, TrialSpec
 from recscale.storage.location import Location, check_storage, location
 from recscale.study.claims import Claims
 from recscale.study.grid import Grid, ResolvedGrid, resolve_all
+from recscale.study.machine import IDLE, Machine, gpus_here
 from recscale.study.mirror import Mirror
-from recscale.study.plan import (
-    IDLE,
-    Machine,
-    Plan,
-    TeamShape,
-    check_not_empty,
-    make_plan,
-    measure_machine,
-    study_from_plan,
-)
+from recscale.study.plan import Plan, TeamShape, check_not_empty, make_plan, study_from_plan
 from recscale.study.plan_text import plan_text
-from recscale.study.privacy import write_privacy
 from recscale.study.provenance import gather_provenance
 from recscale.study.results import write_results
 from recscale.study.store import TrialStatus, TrialStore
@@ -119,6 +108,8 @@ def launch(
         failed = run_study(study, plan, drive, info, mirror, claims)
     write_results(study)
     if options.privacy:
+        from recscale.study.privacy import write_privacy  # needs torch
+
         write_privacy(study)
     page = report(study.folder)
     mirror.end_study(study.files, failed)
@@ -210,7 +201,11 @@ def size_trials(
 
 def _measured(share: Share, memory_bytes: int, todo: int) -> Machine:
     """What a trial's share of this machine does, measured only where a trial is to run."""
-    return measure_machine(share.threads, memory_bytes) if todo else replace(IDLE, memory_bytes=memory_bytes)
+    if not todo:
+        return replace(IDLE, memory_bytes=memory_bytes)
+    from recscale.study.rates import measure_machine  # needs torch
+
+    return measure_machine(share.threads, memory_bytes)
 
 
 def _describe(info: ClusterInfo) -> str:
@@ -229,7 +224,7 @@ def _share(options: LaunchOptions, info: ClusterInfo) -> Share:
 
 def _this_machine() -> ClusterInfo:
     """What a local Ray would have, without starting one."""
-    shape = NodeShape(float(os.cpu_count() or 1), float(torch.cuda.device_count()))
+    shape = NodeShape(float(os.cpu_count() or 1), float(len(gpus_here())))
     return ClusterInfo(shape.cpus, shape.gpus, 1, "this machine", True, (shape,))
 
 
@@ -237,7 +232,8 @@ def _memory(options: LaunchOptions, share: Share, info: ClusterInfo) -> int:
     """Bytes one worker may use: as told, else GPU memory times the share, else host memory over the workers on it."""
     if options.memory_per_trial is not None:
         return int(options.memory_per_trial * 2**30)
-    if share.gpus and torch.cuda.is_available():
-        return int(torch.cuda.get_device_properties(0).total_memory * share.gpus)
+    gpus = gpus_here() if share.gpus else ()
+    if gpus:
+        return int(gpus[0].memory_bytes * share.gpus)
     host = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return host // max(1, slots(replace(share, workers=1), _this_machine()))

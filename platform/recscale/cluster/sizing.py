@@ -8,13 +8,12 @@ from recscale.cluster.shares import ClusterInfo, Share, slots
 from recscale.cluster.simulation import TrialTime, simulate
 from recscale.cluster.stacking import Shares, Stack, stacks_of
 from recscale.data.manifest import Manifest
-from recscale.data.reader import held_bytes
+from recscale.data.residence import held_bytes
 from recscale.errors import ConfigError
-from recscale.records import ModelCost, Parallel, Refusal, TrainSpec, TrialSpec
-from recscale.study.plan import STEP_OVERHEAD_SECONDS, Machine, Plan, PlannedTrial, device_seconds, point_of
+from recscale.records import ModelCost, Parallel, Refusal, TrainSpec, TrialSpec, WorkerCost
+from recscale.study.machine import Machine
+from recscale.study.plan import STEP_OVERHEAD_SECONDS, Plan, PlannedTrial, device_seconds, point_of
 from recscale.study.store import TrialStatus, TrialStore
-from recscale.training.parallel import check_parallel
-from recscale.training.traffic import WorkerCost, worker_cost
 
 FRACTIONS = (1 / 8, 1 / 4, 1 / 2, 1.0)
 """Parts of a GPU that a trial may be given: powers of two, so that what one trial leaves, others fill."""
@@ -128,7 +127,7 @@ def larger_share(share: Share, spec: TrialSpec, manifest: Manifest, info: Cluste
         wanted = [replace(share, workers=2 * share.workers, parallel=way) for way in ways]
     else:
         wanted = [replace(share, cpus=2 * share.cpus)]
-    return next((each for each in wanted if slots(each, info) and not _undivided(spec, each, manifest)), None)
+    return next((each for each in wanted if slots(each, info) and _divides(spec, each, manifest)), None)
 
 
 def busy(train: TrainSpec, cost: ModelCost, gpu: Machine, measured_step: float | None) -> float:
@@ -164,16 +163,19 @@ def _several(
     trial: PlannedTrial, manifest: Manifest, info: ClusterInfo, gpu: Machine, cpus: float
 ) -> tuple[Share, WorkerCost]:
     """A power of two of workers with a GPU each: by sets where they can be told apart, else by rows."""
+    from recscale.study.costs import divided  # needs torch
+
     spec, reason = trial.spec, "the cluster has no further GPU for it"
     for workers in (2**power for power in range(1, int(info.gpus).bit_length())):
         for way in (Parallel.SETS, Parallel.ROWS):
             share = Share(cpus=cpus, gpus=1.0, workers=workers, parallel=way)
             if not slots(share, info):
                 continue
-            if problem := _undivided(spec, share, manifest):
-                reason = problem
+            try:
+                cost = divided(spec, manifest, way, workers)
+            except ConfigError as error:
+                reason = str(error)
                 continue
-            cost = worker_cost(spec.model, spec.train, manifest.vocabulary_sizes, way, workers)
             if _fits(cost.peak_memory_bytes, gpu.memory_bytes, manifest):
                 return share, cost
             reason = f"by {way.value}, each of {workers} still needs {_gib(needed_bytes(cost.peak_memory_bytes))}"
@@ -190,14 +192,15 @@ def _fits(peak_bytes: int, room: int, manifest: Manifest) -> bool:
     return needed_bytes(peak_bytes) + held_bytes(splits, room - CONTEXT_BYTES) <= room
 
 
-def _undivided(spec: TrialSpec, share: Share, manifest: Manifest) -> str:
-    """Why the trial cannot be divided so; empty where it can."""
-    rows = math.ceil(manifest.split("train").rows * spec.train.train_fraction)
+def _divides(spec: TrialSpec, share: Share, manifest: Manifest) -> bool:
+    """Whether the workers of a share can divide the trial."""
+    from recscale.study.costs import check_divided  # needs torch
+
     try:
-        check_parallel(spec, share.parallel, share.workers, rows, sum(manifest.vocabulary_sizes))
-    except ConfigError as error:
-        return str(error)
-    return ""
+        check_divided(spec, manifest, share.parallel, share.workers)
+    except ConfigError:
+        return False
+    return True
 
 
 def _measured_steps(trials: Sequence[PlannedTrial], store: TrialStore) -> dict[TrialSpec, float]:

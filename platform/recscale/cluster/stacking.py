@@ -7,7 +7,6 @@ from recscale.cluster.shares import Share
 from recscale.records import TrialSpec
 from recscale.study.plan import PlannedTrial, point_of
 from recscale.study.store import TrialStatus
-from recscale.training.stack import stack_problem
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def stacks_of(
             cells.setdefault(replace(trial.spec, seed=0), []).append(trial)
     stacks: list[Stack] = []
     for spec, seeds in cells.items():
-        alone = most > 1 and stack_problem(spec.model, spec.train.penalty, num_fields)
+        alone = _problem(spec, num_fields) if most > 1 else ""
         if alone:
             print(f"seeds of {point_of(spec)} are not stacked: {alone}")
         for size in range(1 if alone else min(most, len(seeds)), 0, -1):
@@ -68,3 +67,10 @@ def stacks_of(
                 stacks += [Stack(tuple(seeds[i : i + size]), shares) for i in range(0, len(seeds), size)]
                 break
     return tuple(stacks)
+
+
+def _problem(spec: TrialSpec, num_fields: int) -> str:
+    """Why seeds of a cell cannot be stacked; empty where they can."""
+    from recscale.training.stack import stack_problem  # needs torch
+
+    return stack_problem(spec.model, spec.train.penalty, num_fields)

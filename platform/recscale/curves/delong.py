@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recscale.curves.laws import Array
+from recscale.curves.quality import ranks
 from recscale.errors import DataError
 
 
@@ -42,7 +43,7 @@ def placements(score_B: NDArray[np.floating], label_B: NDArray[np.integer]) -> P
     count_p, count_n = int(positive.sum()), int((~positive).sum())
     if min(count_p, count_n) < 2:
         raise DataError(f"got {count_p} positive and {count_n} negative rows; expected at least two of each class")
-    together, of_p, of_n = _ranks(score_B), _ranks(score_B[positive]), _ranks(score_B[~positive])
+    together, of_p, of_n = ranks(score_B), ranks(score_B[positive]), ranks(score_B[~positive])
     return Placements((together[positive] - of_p) / count_n, 1 - (together[~positive] - of_n) / count_p)
 
 
@@ -52,10 +53,3 @@ def delong_covariance(parts: list[Placements]) -> Array:
     for rows in (np.stack([part.positive for part in parts]), np.stack([part.negative for part in parts])):
         total += np.atleast_2d(np.cov(rows)) / rows.shape[1]
     return total
-
-
-def _ranks(score_B: NDArray[np.floating]) -> Array:
-    """Ranks from 1, ties at their mean: what scipy.stats.rankdata gives, without scipy.stats's slow import."""
-    _, place_B, count_U = np.unique(score_B, return_inverse=True, return_counts=True)
-    mean_U: Array = np.cumsum(count_U) - (count_U - 1) / 2
-    return mean_U[place_B]

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from recscale.data.manifest import FieldInfo, Manifest
-from recscale.data.reader import Dataset, Split
+from recscale.data.manifest import FieldInfo, Manifest, SplitInfo
+from recscale.data.reader import Dataset
 
 
 def describe(dataset: Dataset) -> str:
@@ -11,7 +11,7 @@ def describe(dataset: Dataset) -> str:
     manifest = dataset.manifest
     blocks = [
         _heading(dataset),
-        _aligned([("split", "rows", "shards", "base rate"), *(_split_row(split) for split in dataset.splits)]),
+        _aligned([("split", "rows", "shards", "base rate"), *(_split_row(split) for split in manifest.splits)]),
         _aligned([("field", "kind", "ids", "min_count", "out of vocabulary"), *_field_rows(dataset)]),
         _aligned([("option", "value"), *manifest.options]) if manifest.options else "no preparation options",
     ]
@@ -39,9 +39,8 @@ def _source(manifest: Manifest) -> str:
     return " ".join([manifest.source.format, *manifest.source.files])
 
 
-def _split_row(split: Split) -> tuple[str, ...]:
-    info = split.info
-    return info.name, f"{split.rows:,}", str(len(info.shards)), f"{split.base_rate:.4f}"
+def _split_row(split: SplitInfo) -> tuple[str, ...]:
+    return split.name, f"{split.rows:,}", str(len(split.shards)), f"{split.base_rate:.4f}"
 
 
 def _field_rows(dataset: Dataset) -> list[tuple[str, ...]]:

@@ -63,6 +63,11 @@ class SplitInfo:
         """Rows labelled 1 over all shards."""
         return sum(shard.positives for shard in self.shards)
 
+    @property
+    def base_rate(self) -> float:
+        """Share of rows labelled 1."""
+        return self.positives / self.rows
+
 
 @dataclass(frozen=True)
 class SourceInfo:

@@ -1,12 +1,12 @@
 """A family is one module that defines FAMILY: how fields interact within a set, and the head after the sets are joined.
 
-A new family is a new file in recscale/models/interactions, or a module of the user's own; nothing else changes.
+A new family is a new file in recscale/models/interactions, or a module of the user's own; nothing else changes. Only a
+budget at scale 1 that is not the usual one stands in `specs` for recscale's own, where a grid reads it without torch.
 
 Legend: M embedding sets, B batch, N fields, K columns that a set has per id, J columns of a block.
 """
 
 import importlib
-import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from recscale.errors import ConfigError
 from recscale.models import interactions
+from recscale.models.specs import BASE_DIM, check_family, family_names
 from recscale.records import ModelSpec
 
 
@@ -51,8 +52,8 @@ class Family:
     """(spec, number of fields N) -> module: emb_MBNK -> tuple of streams, each [M, B, width]."""
     build_head: Callable[[ModelSpec, tuple[int, ...]], nn.Module]
     """(spec, width of each stream) -> module: tuple of streams joined over sets, each [B, width] -> logit_B."""
-    base_dim: int = 10
-    """Embedding budget at scale 1 in the paper's protocol."""
+    base_dim: int = BASE_DIM
+    """Embedding budget at scale 1; of families that come with recscale, as `specs` has it."""
     vectors_per_id: Callable[[int], int] = _one_vector
     """Number of fields N -> vectors of embed_dim entries that a set holds per id, side by side as one longer K."""
     variants_differ: str = ""
@@ -70,18 +71,9 @@ def built_interaction(family: Family, spec: ModelSpec, num_fields: int) -> Inter
     return interaction
 
 
-def family_names() -> tuple[str, ...]:
-    """Families that come with recscale, sorted."""
-    return tuple(sorted(module.name for module in pkgutil.iter_modules(interactions.__path__)))
-
-
 def get_family(name: str) -> Family:
     """The family of that name, or FAMILY of the user's own dotted module; ConfigError where there is none."""
-    if "." not in name and name not in family_names():
-        raise ConfigError(
-            f"unknown family {name!r}; expected one of {', '.join(family_names())}, or the dotted name of a module "
-            f"that defines FAMILY"
-        )
+    check_family(name)
     module_name = name if "." in name else f"{interactions.__name__}.{name}"
     try:
         module = importlib.import_module(module_name)

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
 
-from recscale.errors import ConfigError
 from recscale.models.families import built_interaction, get_family
 from recscale.models.sets import Across, alone, interact, interaction_spec, join, joined_widths
+from recscale.models.specs import check_spec
 from recscale.models.tables import EmbeddingTables, GradientLayout
 from recscale.records import ModelSpec
 
@@ -55,27 +55,3 @@ class MultiEmbeddingModel(nn.Module):
 def table_columns(spec: ModelSpec, num_fields: int) -> int:
     """Columns that a set has per id."""
     return spec.embed_dim * get_family(spec.family).vectors_per_id(num_fields)
-
-
-def check_spec(spec: ModelSpec) -> None:
-    """Raises ConfigError naming the first setting that no model can have, a budget that does not divide included."""
-    expectations = (
-        ("num_sets", spec.num_sets, spec.num_sets >= 1, "1 or more"),
-        ("scale", spec.scale, spec.scale > 0, "more than 0"),
-        ("base_dim", spec.base_dim, spec.base_dim >= 1, "1 or more"),
-        ("dropout", spec.dropout, 0 <= spec.dropout < 1, "a probability from 0 to below 1"),
-        ("hidden_sizes", spec.hidden_sizes, _positive(spec.hidden_sizes), "one or more widths of 1 or more"),
-        ("cross_layers", spec.cross_layers, spec.cross_layers >= 1, "1 or more"),
-        ("block_layers", spec.block_layers, spec.block_layers >= 1, "1 or more"),
-        ("attention_heads", spec.attention_heads, spec.attention_heads >= 1, "1 or more"),
-        ("tokens", spec.tokens, spec.tokens >= 1, "1 or more"),
-        ("cin_sizes", spec.cin_sizes, _positive(spec.cin_sizes), "one or more layers of 1 or more feature maps"),
-    )
-    for name, got, holds, expected in expectations:
-        if not holds:
-            raise ConfigError(f"{spec.family}: {name} is {got}; expected {expected}; change the model's {name}")
-    _ = spec.embed_dim
-
-
-def _positive(sizes: Sequence[int]) -> bool:
-    return len(sizes) > 0 and min(sizes) >= 1

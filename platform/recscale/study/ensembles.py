@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from recscale.curves.curve import Observation
 from recscale.curves.ensembles import EnsembleCell, Grouping, Groups, against, groups_of, lacking, spread
+from recscale.curves.quality import score_logits
 from recscale.errors import DataError
 from recscale.records import Metrics, TrialGroup
 from recscale.study.curves import METRICS, Finished, by_family, cells_of, observe
@@ -102,12 +103,8 @@ def score_ensemble(members: Sequence[pa.Table]) -> Metrics:
                 f"predictions of {len(label_B)} and {len(other)} test rows differ in their labels, expected the same "
                 f"test split; delete the trial folders of one of them to run them again"
             )
-    import torch  # only here: a study with no ensemble to score is read without it
-
-    from recscale.training.metrics import score_predictions
-
     logit_B = np.mean([member["logit"].to_numpy().astype(np.float64) for member in members], axis=0)
-    return score_predictions(torch.from_numpy(logit_B), torch.from_numpy(label_B.astype(np.float32)))
+    return score_logits(logit_B, label_B)
 
 
 def _cell(family: str, variant: str, metric: str, scored: _Scored, cells: Cells) -> EnsembleCell:

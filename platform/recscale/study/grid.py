@@ -9,8 +9,7 @@ from typing import Any, Protocol, get_type_hints
 from pydantic import TypeAdapter, ValidationError
 
 from recscale.errors import ConfigError
-from recscale.models.families import get_family
-from recscale.models.model import check_spec
+from recscale.models.specs import base_dim_of, check_spec
 from recscale.records import ModelSettings, ModelSpec, Refusal, TrainSpec, TrialGroup, TrialSpec, Variant
 
 SETS_FOLLOW_SCALE = "scale"
@@ -147,7 +146,7 @@ def _check(grid: Grid) -> None:
     if grid.seeds < 1:
         raise ConfigError(f"seeds is {grid.seeds}, expected at least 1")
     for family in grid.families:
-        get_family(family)
+        base_dim_of(family)
     for scale in grid.scales:
         if not scale > 0:
             raise ConfigError(f"scale {scale:g} is not positive; scales are multiples of base_dim")
@@ -155,7 +154,7 @@ def _check(grid: Grid) -> None:
 
 def _models(grid: Grid, family: str, scale: float, sets: str) -> list[tuple[ModelSpec, TrainSpec]]:
     """One model and training per combination of the further axes, each checked."""
-    base_dim = grid.base_dim if grid.base_dim is not None else get_family(family).base_dim
+    base_dim = grid.base_dim if grid.base_dim is not None else base_dim_of(family)
     num_sets = _num_sets(sets, scale)
     # A preset's 1 and a flag's 1.0 are one trial; JSON would tell them apart.
     model = ModelSpec(family, grid.variant, float(scale), num_sets, base_dim, **vars(grid.model))

@@ -1,56 +1,32 @@
 """The plan of a study: every trial with its size, cost, time and standing in the store, before anything is launched."""
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from types import MappingProxyType
-
-import torch
 
 from recscale.data.manifest import Manifest
 from recscale.errors import ConfigError
-from recscale.models.accounting import account
-from recscale.records import ModelCost, Parallel, Penalty, Precision, Refusal, StudySpec, TrainSpec, TrialSpec
+from recscale.records import (
+    ModelCost,
+    Parallel,
+    Penalty,
+    Precision,
+    Refusal,
+    StudySpec,
+    TrainSpec,
+    TrialSpec,
+    WorkerCost,
+)
 from recscale.storage.location import Location
+from recscale.study.machine import NO_UNITS_SLOWDOWN, Machine
 from recscale.study.store import TrialStatus, TrialStore
 from recscale.study.study import Study
-from recscale.training.parallel import check_parallel
-from recscale.training.schedule import check_settings
-from recscale.training.traffic import WorkerCost, worker_cost
 
 STEP_OVERHEAD_SECONDS = 2e-3
 """Time of one optimizer step that neither FLOPs nor bytes explain, on a CPU."""
-LONG_PRODUCT_SECONDS = 1e-2
-"""A product that takes so long says what a machine does; shorter ones can be slower per FLOP."""
-NO_UNITS_SLOWDOWN = 2.0
-"""From here on a machine has no units for bfloat16."""
 EVALUATIONS_TO_BEST = 2
 """Evaluations until the best one that the time estimate assumes; patience comes on top."""
-
-
-@dataclass(frozen=True)
-class Machine:
-    """What one trial's share of this machine can do, measured."""
-
-    flops_per_second: float
-    """Matrix-product rate in fp32."""
-    bf16_flops_per_second: float
-    """Matrix-product rate in bfloat16."""
-    bytes_per_second: float
-    """Rate of reading and writing memory."""
-    memory_bytes: int
-    """Memory that one worker of a trial may use."""
-
-    @property
-    def bf16_slowdown(self) -> float:
-        """How many times as long a product takes in bfloat16."""
-        return self.flops_per_second / self.bf16_flops_per_second
-
-
-IDLE = Machine(math.inf, math.inf, math.inf, 0)
-"""A machine that has nothing left to train: what is finished tells its own time, so nothing is measured."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +94,7 @@ def make_plan(
     known: Mapping[TrialSpec, ModelCost] = MappingProxyType({}),
     team: TeamShape = ALONE,
 ) -> Plan:
-    """Sizes every trial of which no cost is known.
+    """Sizes every trial, but for finished ones of a known cost.
 
     Refuses what its family cannot build or penalise, what its workers cannot divide, and what does not fit into one.
     """
@@ -126,15 +102,9 @@ def make_plan(
     history = _Finished(store, [spec for spec in trials if standing[spec.trial_id] is TrialStatus.FINISHED])
     fitting, unfit = [], {}
     for spec in trials:
-        point = point_of(spec)
+        point, status = point_of(spec), standing[spec.trial_id]
         try:
-            cost = known.get(spec) or account(spec.model, spec.train, manifest.vocabulary_sizes)
-            check_settings(spec, len(manifest.fields))
-            status = standing[spec.trial_id]
-            if status is TrialStatus.FINISHED or team.workers == 1:
-                worker = WorkerCost(cost.peak_memory_bytes, sent_bytes_per_step=0)
-            else:
-                worker = _divided(spec, manifest, team)
+            cost, worker = _costs(spec, status, manifest, known.get(spec), team)
         except ConfigError as error:
             unfit[point] = Refusal(point, str(error))
             continue
@@ -146,6 +116,20 @@ def make_plan(
     return Plan(tuple(fitting), (*refused, *unfit.values()), slots, _warnings(fitting, machine))
 
 
+def _costs(
+    spec: TrialSpec, status: TrialStatus, manifest: Manifest, known: ModelCost | None, team: TeamShape
+) -> tuple[ModelCost, WorkerCost]:
+    """What the trial and one of its workers cost; torch is loaded only where the model has to be counted."""
+    finished = status is TrialStatus.FINISHED
+    if not finished or known is None:
+        from recscale.study.costs import checked_cost, divided
+
+        known = checked_cost(spec, manifest)
+        if not finished and team.workers > 1:
+            return known, divided(spec, manifest, team.parallel, team.workers)
+    return known, WorkerCost(known.peak_memory_bytes, sent_bytes_per_step=0)
+
+
 def _warnings(trials: Sequence[PlannedTrial], machine: Machine) -> tuple[str, ...]:
     """That trials to come are in bfloat16, where the machine has no units for it."""
     todo = (trial for trial in trials if trial.status is not TrialStatus.FINISHED)
@@ -154,13 +138,6 @@ def _warnings(trials: Sequence[PlannedTrial], machine: Machine) -> tuple[str, ..
     if not slowdown >= NO_UNITS_SLOWDOWN or all(trial.spec.train.precision is not Precision.BF16 for trial in todo):
         return ()
     return (f"matrix products in bf16 take {slowdown:.0f} times as long as in fp32 on this machine; choose fp32",)
-
-
-def _divided(spec: TrialSpec, manifest: Manifest, team: TeamShape) -> WorkerCost:
-    """What one of several workers costs; ConfigError where they cannot divide the trial."""
-    rows = math.ceil(manifest.split("train").rows * spec.train.train_fraction)
-    check_parallel(spec, team.parallel, team.workers, rows, sum(manifest.vocabulary_sizes))
-    return worker_cost(spec.model, spec.train, manifest.vocabulary_sizes, team.parallel, team.workers)
 
 
 def estimate_seconds(train: TrainSpec, cost: ModelCost, rows: int, machine: Machine) -> float:
@@ -178,45 +155,6 @@ def device_seconds(train: TrainSpec, cost: ModelCost, machine: Machine) -> float
     rate = machine.bf16_flops_per_second if train.precision is Precision.BF16 else machine.flops_per_second
     arithmetic = 3 * cost.flops_per_sample * train.batch_size / rate
     return arithmetic + cost.bytes_per_step / machine.bytes_per_second
-
-
-def measure_machine(threads: int, memory_bytes: int) -> Machine:
-    """Measures matrix products and memory traffic with `threads` threads, in about a second at most."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        block = torch.zeros(8 << 20)
-        return Machine(
-            flops_per_second=_product_rate(torch.float32),
-            bf16_flops_per_second=_product_rate(torch.bfloat16),
-            bytes_per_second=8 * block.numel() / _fastest(lambda: block.add_(1.0)),
-            memory_bytes=memory_bytes,
-        )
-    finally:
-        torch.set_num_threads(before)
-
-
-def _product_rate(precision: torch.dtype) -> float:
-    """FLOP/s of the first product that takes long enough; without units for bfloat16 a large one would take seconds."""
-    rate = 0.0
-    for size in (128, 256, 512, 1024):
-        square = torch.randn(size, size).to(precision)
-        seconds = _fastest(partial(torch.mm, square, square))
-        rate = 2 * size**3 / seconds
-        if seconds > LONG_PRODUCT_SECONDS:
-            break
-    return rate
-
-
-def _fastest(action: Callable[[], object]) -> float:
-    """Seconds of the fastest of five calls, after one to warm up."""
-    action()
-    times = []
-    for _ in range(5):
-        started = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - started)
-    return min(times)
 
 
 def study_from_plan(spec: StudySpec, plan: Plan, provenance: dict[str, str], storage: Location) -> Study:

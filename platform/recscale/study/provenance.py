@@ -8,10 +8,9 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-import torch
-
 import recscale
 from recscale.data.reader import Dataset
+from recscale.study.machine import gpus_here
 
 PACKAGES = ("torch", "ray", "mlflow", "pyarrow", "numpy", "plotly")
 
@@ -33,7 +32,7 @@ def gather_provenance(dataset: Dataset, cluster: str) -> dict[str, str]:
 
 def _machine() -> dict[str, str]:
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    gpu = next((gpu.name for gpu in gpus_here()), "none")
     return {"cpu": _cpu_name(), "cores": str(os.cpu_count()), "memory": f"{memory / 2**30:.0f} GiB", "gpu": gpu}
 
 

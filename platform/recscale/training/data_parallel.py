@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from recscale.data.reader import Batch
+from recscale.data.splits import Batch
 from recscale.models.model import MultiEmbeddingModel
 from recscale.models.normalisation import NormReLUDropout
 from recscale.models.tables import EmbeddingTables, GradientLayout

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from recscale.data.reader import Split
+from recscale.data.splits import Split
 from recscale.training.metrics import roc_auc
 
 MEMBER_ROWS = 65_536

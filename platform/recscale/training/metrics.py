@@ -1,7 +1,5 @@
 """Quality of predictions: exact AUC, log loss, normalized entropy and calibration, in float64 and on any device."""
 
-import math
-
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -39,19 +37,11 @@ def log_loss(logit_B: torch.Tensor, label_B: torch.Tensor) -> float:
     return float(binary_cross_entropy_with_logits(logit_B.double(), label_B.double()))
 
 
-def base_entropy(base_rate: float) -> float:
-    """Entropy in nats of always predicting the base rate, 0 < base_rate < 1."""
-    return -(base_rate * math.log(base_rate) + (1 - base_rate) * math.log1p(-base_rate))
-
-
 def score_predictions(logit_B: torch.Tensor, label_B: torch.Tensor) -> Metrics:
     """All metrics of one split; normalized entropy as He et al. 2014, calibration = mean prediction / base rate."""
-    auc = roc_auc(logit_B, label_B)
-    base_rate = float(label_B.double().mean())
-    loss = log_loss(logit_B, label_B)
-    return Metrics(
-        auc=auc,
-        log_loss=loss,
-        normalized_entropy=loss / base_entropy(base_rate),
-        calibration=float(torch.sigmoid(logit_B.double()).mean()) / base_rate,
+    return Metrics.of(
+        auc=roc_auc(logit_B, label_B),
+        log_loss=log_loss(logit_B, label_B),
+        base_rate=float(label_B.double().mean()),
+        mean_probability=float(torch.sigmoid(logit_B.double()).mean()),
     )

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from recscale.collapse.subembeddings import SubEmbedding, measure_sub_embeddings
 from recscale.collapse.tables import Rows
-from recscale.data.reader import Batch
+from recscale.data.splits import Batch
 from recscale.errors import ConfigError
 from recscale.models.model import MultiEmbeddingModel
 from recscale.models.tables import GradientLayout

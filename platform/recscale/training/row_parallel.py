@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from recscale.collapse.tables import Rows
-from recscale.data.reader import Batch
+from recscale.data.splits import Batch
 from recscale.models.model import MultiEmbeddingModel, table_columns
 from recscale.models.tables import EmbeddingTables, GradientLayout
 from recscale.records import Parallel, TableOptimizer, TrialSpec

@@ -16,7 +16,8 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from recscale.collapse.measurement import SPECTRA_SCHEMA, CollapseMeasurement, spectra_table
 from recscale.collapse.subembeddings import sub_embeddings_table
 from recscale.collapse.tables import measure_tables
-from recscale.data.reader import Batch, Dataset, Split
+from recscale.data.reader import Dataset
+from recscale.data.splits import Batch, Split
 from recscale.errors import DataError
 from recscale.models.accounting import account
 from recscale.records import (

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from recscale.data.reader import Batch
+from recscale.data.splits import Batch
 from recscale.errors import TrialError
 from recscale.models.families import Interaction, built_interaction, get_family
 from recscale.models.sets import interact, interaction_spec, join

@@ -3,7 +3,7 @@
 Legend: B batch rows, N fields, M sets, C columns of a table row, F features of a batch normalisation, W workers.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import lru_cache
 
 import torch
@@ -11,7 +11,7 @@ import torch
 from recscale.models.accounting import FLOAT_BYTES, account
 from recscale.models.model import MultiEmbeddingModel
 from recscale.models.normalisation import NormReLUDropout
-from recscale.records import ModelSpec, Parallel, TableOptimizer, TrainSpec
+from recscale.records import ModelSpec, Parallel, TableOptimizer, TrainSpec, WorkerCost
 from recscale.training.data_parallel import sent_rows, slice_rows
 from recscale.training.penalties import build_penalty
 from recscale.training.set_parallel import own_spec
@@ -19,16 +19,6 @@ from recscale.training.set_parallel import own_spec
 ROW_NUMBER_BYTES = 4
 LOSSES = 2
 """Numbers that travel with the dense gradients."""
-
-
-@dataclass(frozen=True)
-class WorkerCost:
-    """What one worker of a trial costs."""
-
-    peak_memory_bytes: int
-    """Bytes alive at the peak of training on one worker."""
-    sent_bytes_per_step: int
-    """Bytes that one worker sends per optimizer step of a whole batch; formula at `sent_bytes`."""
 
 
 @lru_cache(maxsize=4096)

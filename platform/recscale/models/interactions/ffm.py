@@ -13,6 +13,7 @@ from torch.autograd.function import once_differentiable
 from recscale.errors import ConfigError
 from recscale.models.families import Family, Interaction
 from recscale.models.layers import LinearTerm, SumHead
+from recscale.models.specs import base_dim_of
 from recscale.records import ModelSpec
 
 
@@ -93,4 +94,4 @@ def _partners(num_fields: int) -> Tensor:
 
 
 # J = 4, as the source has it on Criteo and Avazu: a row is (N-1)*4 columns wide, not 10.
-FAMILY = Family("ffm", FFMInteraction, SumHead, base_dim=4, vectors_per_id=vectors_per_id)
+FAMILY = Family("ffm", FFMInteraction, SumHead, base_dim=base_dim_of("ffm"), vectors_per_id=vectors_per_id)

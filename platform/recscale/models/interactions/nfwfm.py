@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from recscale.models.families import Family, Interaction
 from recscale.models.layers import MLPHead, SetProjection
 from recscale.models.pairs import PairWeights, field_weights, weighted_products
+from recscale.models.specs import base_dim_of
 from recscale.records import ModelSpec, Variant
 
 
@@ -47,7 +48,7 @@ FAMILY = Family(
     "nfwfm",
     NFwFMInteraction,
     MLPHead,
-    base_dim=50,
+    base_dim=base_dim_of("nfwfm"),
     variants_differ="paper: sums over the full N x N matrix of field weights, i = j included; fair: over pairs i < j, "
     "one weight each",
 )
