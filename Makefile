@@ -23,7 +23,9 @@ test-slow: install
 	$(BOTH) MARK="slow and not long"
 
 # Clusters are mostly waited for, so their tests run beside the others, each with a memory of their own of what failed.
-CLUSTERS := tests/cluster tests/faults
+# They start hundreds of Python processes, which need not compile our modules each anew.
+CLUSTERS := tests/cluster
+unexport PYTHONDONTWRITEBYTECODE
 MARK ?= not slow
 BOTH = +$(MAKE) --no-print-directory --jobs=2 test-clusters test-others
 
