@@ -2,6 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Studies, tests and benchmarks start many Python processes, which are not to compile our modules each anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: install study test test-slow test-clusters test-others test-long fuzz lint format bench bench-gpu cluster-setup
 
 install: .venv/installed
@@ -23,9 +26,7 @@ test-slow: install
 	$(BOTH) MARK="slow and not long"
 
 # Clusters are mostly waited for, so their tests run beside the others, each with a memory of their own of what failed.
-# They start hundreds of Python processes, which need not compile our modules each anew.
 CLUSTERS := tests/cluster
-unexport PYTHONDONTWRITEBYTECODE
 MARK ?= not slow
 BOTH = +$(MAKE) --no-print-directory --jobs=2 test-clusters test-others
 

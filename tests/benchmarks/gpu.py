@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from recscale.data.columns import Columns
 from recscale.data.manifest import FieldInfo, Manifest, ShardInfo, SourceInfo, SplitInfo, sealed
 from recscale.data.reader import Dataset
 from recscale.data.splits import Batch, Split
+from recscale.data.writer import shard_of
 from recscale.models.accounting import account
 from recscale.records import ModelSpec, Precision, TrainSpec, TrialSpec, Variant
 from recscale.training.metrics import roc_auc
@@ -54,16 +54,16 @@ class MemoryDataset(Dataset):
 
 def memory_dataset(rows: int, sizes: tuple[int, ...]) -> MemoryDataset:
     """Zipf ids and labels of the Criteo shape."""
-    splits = []
+    splits, shards = [], []
     for seed, (name, count) in enumerate((("train", rows), ("valid", 16_384), ("test", 16_384))):
         ids_RN = zipf_ids(sizes, count, seed)
-        columns = Columns(torch.from_numpy(ids_RN), torch.from_numpy(labels(ids_RN, sizes)))
-        info = SplitInfo(name, (ShardInfo(f"{name}/00000.arrow", count, int(columns.label_R.sum()), ""),))
-        splits.append(Split(info, (columns,)))
+        label_R = labels(ids_RN, sizes)
+        splits.append(SplitInfo(name, (ShardInfo(f"{name}/00000.arrow", count, int(label_R.sum()), ""),)))
+        shards.append((shard_of(ids_RN, label_R),))
     fields = tuple(FieldInfo(f"field_{i}", "categorical", size, min_count=1) for i, size in enumerate(sizes))
     source = SourceInfo("synthetic", (), rows, rejected_rows=0, duplicate_rows=0)
-    manifest = sealed(Manifest("zipf", fields, tuple(split.info for split in splits), source, (), None))
-    return MemoryDataset(Path("memory"), Path("memory"), manifest, tuple(splits))
+    manifest = sealed(Manifest("zipf", fields, tuple(splits), source, (), None))
+    return MemoryDataset(Path("memory"), Path("memory"), manifest, tuple(shards))
 
 
 def main() -> None:

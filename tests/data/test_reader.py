@@ -276,6 +276,23 @@ def test_a_shard_with_other_columns_is_named(copy: Path) -> None:
         Dataset.open(copy)
 
 
+@pytest.mark.parametrize("hole", ["ids", "label"])
+def test_a_shard_that_lacks_a_value_is_named(copy: Path, hole: str) -> None:
+    path = copy / "valid/00000.arrow"
+    batch = pa.ipc.open_file(pa.BufferReader(path.read_bytes())).get_batch(0)
+    ids, label = (part.tolist() for part in (batch.column("ids").values.to_numpy(), batch.column("label").to_numpy()))
+    (ids if hole == "ids" else label)[5] = None
+    flat = pa.array(ids, pa.int32())
+    columns = [
+        pa.FixedSizeListArray.from_arrays(flat, type=batch.schema.field("ids").type),
+        pa.array(label, pa.uint8()),
+    ]
+    with pa.ipc.new_file(path, batch.schema) as sink:
+        sink.write_batch(pa.record_batch(columns, schema=batch.schema))
+    with pytest.raises(DataError, match=r"valid/00000\.arrow is not the shard"):
+        Dataset.open(copy)
+
+
 def test_one_changed_bit_is_found_by_verify(copy: Path) -> None:
     content = bytearray((copy / "train/00005.arrow").read_bytes())
     content[len(content) // 2] ^= 1

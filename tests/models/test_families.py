@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from recscale.errors import ConfigError
 from recscale.models.families import get_family
-from recscale.models.interactions import ipnn
+from recscale.models.interactions import dnn, ipnn
 from recscale.models.specs import base_dim_of, family_names
 
 
@@ -14,11 +16,15 @@ def test_every_module_of_interactions_is_a_family_of_its_own_name():
     assert [get_family(name).name for name in family_names()] == list(family_names())
 
 
-def test_a_grid_reads_the_budget_at_scale_1_that_the_family_has():
-    assert {name: base_dim_of(name) for name in family_names()} == {
-        name: get_family(name).base_dim for name in family_names()
-    }
+def test_the_budget_at_scale_1_is_the_papers_10_and_nfwfms_50_and_ffms_4():
+    assert {name: base_dim_of(name) for name in family_names() if base_dim_of(name) != 10} == {"nfwfm": 50, "ffm": 4}
     assert base_dim_of("recscale.models.interactions.nfwfm") == 50
+
+
+def test_a_family_of_recscales_whose_budget_grids_do_not_know_says_where_to_write_it(monkeypatch):
+    monkeypatch.setattr(dnn, "FAMILY", replace(dnn.FAMILY, base_dim=20))
+    with pytest.raises(ConfigError, match=r"'dnn' has base_dim 20, but grids take 10; write it into OTHER_BASE_DIMS"):
+        get_family("dnn")
 
 
 def test_a_dotted_name_is_imported_as_it_stands():

@@ -31,10 +31,9 @@ def gpu_of(info: ClusterInfo, memory_gib: float | None) -> Machine | None:
         raise ConfigError(f"gpu_memory is {memory_gib:g} GiB, expected a number above 0")
     names = {shape.accelerator for shape in info.shapes if shape.gpus}
     gpu = None
-    here = gpus_here() if info.started_here else ()
     if names and names <= KINDS.keys():
         gpu = min((KINDS[name] for name in names), key=lambda kind: kind.memory_bytes)
-    elif here:
+    elif info.started_here and (here := gpus_here()):
         gpu = Machine(0.0, 0.0, 0.0, here[0].memory_bytes)
     if memory_gib is None:
         return gpu

@@ -148,7 +148,7 @@ def plan_trials(
     todo: int,
     known: Mapping[TrialSpec, ModelCost] = MappingProxyType({}),
 ) -> tuple[Plan, Share]:
-    """Every trial of no known cost sized for its share of the cluster.
+    """Every trial sized for its share of the cluster, but for finished ones of a known cost.
 
     ConfigError where no trial fits, or where `todo` trials are to run and their share does not.
     """

@@ -1,4 +1,4 @@
-"""Quality of stored predictions, without torch; exact and in float64, as training scores them on its device.
+"""Quality of stored predictions, without torch: an exact AUC and the rest in float64, as training has them.
 
 Legend: B rows.
 """
@@ -24,7 +24,8 @@ def score_logits(logit_B: NDArray[np.float64], label_B: NDArray[np.integer]) -> 
 def roc_auc(score_B: NDArray[np.floating], label_B: NDArray[np.integer]) -> float:
     """Area under the ROC curve, ties half: the positives' ranks less those they have among themselves (Mann-Whitney).
 
-    Raises DataError where the labels are all of one class. Ranks are whole or half numbers, so their sum is exact.
+    Raises DataError where the labels are all of one class. Ranks are whole or half numbers, so the
+    sum of some 90 million of them is exact.
     """
     positive_B = label_B > 0
     positives = int(positive_B.sum())

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from recscale.data.splits import Split
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Dataset:
     """A prepared dataset whose shards are all there, memory-mapped."""
 

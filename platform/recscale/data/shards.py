@@ -29,12 +29,19 @@ def open_shard(folder: Path, shard: ShardInfo, num_fields: int) -> pa.RecordBatc
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{path} is missing or truncated: {one_line(error)}; prepare the dataset again") from error
     got = (batch.num_rows if batch is not None else f"{batches} record batches", schema)
-    if batch is None or got != (shard.rows, shard_schema(num_fields)):
+    if batch is None or got != (shard.rows, shard_schema(num_fields)) or not _dense(batch):
         raise DataError(
             f"{path} is not the shard in the manifest: it has {got[0]} rows and columns {names}; expected "
             f"{shard.rows} rows of {num_fields} ids and a label in one record batch; prepare the dataset again"
         )
     return batch
+
+
+def _dense(shard: pa.RecordBatch) -> bool:
+    """Whether there is a value for each id and label of each row."""
+    ids, label = shard.columns
+    whole = len(ids.values) == shard.num_rows * ids.type.list_size
+    return whole and not (ids.null_count or ids.values.null_count or label.null_count)
 
 
 def ids_and_labels(shard: pa.RecordBatch) -> tuple[np.ndarray, np.ndarray]:

@@ -132,13 +132,18 @@ class SplitWriter:
         np.maximum(self.id_max_N, ids_BN.max(axis=0), out=self.id_max_N)
 
 
-def _write_shard(folder: Path, relative: str, ids_RN: np.ndarray, label_R: np.ndarray) -> ShardInfo:
+def shard_of(ids_RN: np.ndarray, label_R: np.ndarray) -> pa.RecordBatch:
+    """What a shard holds, of int32 ids and uint8 labels, without a copy."""
     schema = shard_schema(ids_RN.shape[1])
     ids = pa.FixedSizeListArray.from_arrays(pa.array(ids_RN.reshape(-1)), type=schema.field("ids").type)
-    batch = pa.record_batch([ids, pa.array(label_R)], schema=schema)
+    return pa.record_batch([ids, pa.array(label_R)], schema=schema)
+
+
+def _write_shard(folder: Path, relative: str, ids_RN: np.ndarray, label_R: np.ndarray) -> ShardInfo:
+    batch = shard_of(ids_RN, label_R)
     path = folder / relative
     path.parent.mkdir(exist_ok=True)
-    with durable_file(path) as file, pa.ipc.new_file(file, schema) as sink:
+    with durable_file(path) as file, pa.ipc.new_file(file, batch.schema) as sink:
         sink.write_batch(batch)
     return ShardInfo(relative, len(label_R), int(np.count_nonzero(label_R)), file_sha256(path))
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from recscale.errors import ConfigError
 from recscale.models import interactions
-from recscale.models.specs import BASE_DIM, check_family, family_names
+from recscale.models.specs import BASE_DIM, base_dim_of, check_family, family_names
 from recscale.records import ModelSpec
 
 
@@ -86,5 +86,10 @@ def get_family(name: str) -> Family:
     if not isinstance(family, Family):
         raise ConfigError(
             f"family {name!r}: module {module_name} has FAMILY = {family!r}; expected a recscale.models.families.Family"
+        )
+    if "." not in name and family.base_dim != base_dim_of(name):
+        raise ConfigError(
+            f"family {name!r} has base_dim {family.base_dim}, but grids take {base_dim_of(name)}; write it into "
+            f"OTHER_BASE_DIMS of recscale.models.specs, which is read without torch"
         )
     return family

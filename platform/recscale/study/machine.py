@@ -4,8 +4,8 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-DEVICE_FILES = ("nvidia*", "nvmap", "dxg", "kfd")
-"""In /dev, of the drivers of GPUs that torch could find: NVIDIA's, also on Jetson and under Windows, and AMD's."""
+DRIVERS = ("dev/nvidia*", "proc/driver/nvidia/version", "dev/nvmap", "dev/dxg", "dev/kfd")
+"""Files of the drivers of GPUs that torch could find: NVIDIA's, also on Jetson and under Windows, and AMD's."""
 NO_UNITS_SLOWDOWN = 2.0
 """From here on a machine has no units for bfloat16."""
 
@@ -38,16 +38,23 @@ class LocalGPU:
     """A GPU of this machine."""
 
     name: str
-    """Its maker's name."""
+    """What its maker calls it."""
     memory_bytes: int
     """Its memory."""
 
 
+def gpu_driver() -> bool:
+    """Whether this machine has a driver of a GPU."""
+    return any(any(Path("/").glob(pattern)) for pattern in DRIVERS)
+
+
 def gpus_here() -> tuple[LocalGPU, ...]:
-    """This machine's GPUs as torch finds them, which is loaded only where the system has a driver of one."""
-    if not any(any(Path("/dev").glob(pattern)) for pattern in DEVICE_FILES):
+    """This machine's GPUs as torch can use them; torch is loaded only where there is a driver of one."""
+    if not gpu_driver():
         return ()
     import torch
 
+    if not torch.cuda.is_available():
+        return ()
     found = (torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count()))
     return tuple(LocalGPU(gpu.name, gpu.total_memory) for gpu in found)

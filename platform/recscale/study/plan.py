@@ -94,7 +94,7 @@ def make_plan(
     known: Mapping[TrialSpec, ModelCost] = MappingProxyType({}),
     team: TeamShape = ALONE,
 ) -> Plan:
-    """Sizes every trial, but for finished ones of a known cost.
+    """Sizes every trial, but for finished ones of a known cost, which were trained once and are not checked again.
 
     Refuses what its family cannot build or penalise, what its workers cannot divide, and what does not fit into one.
     """
