@@ -1,16 +1,17 @@
 """What is asked of a cluster before anything is run on it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from recscale.cluster.environment import WORKERS, for_workers
-from recscale.cluster.launch import LaunchOptions, plan_trials, size_trials
+from recscale.cluster.launch import LaunchOptions, left_to_run, plan_trials, size_trials
 from recscale.cluster.shares import ClusterInfo, NodeShape, Share
 from recscale.cluster.sizing import larger_share
 from recscale.data.reader import Dataset
 from recscale.errors import ConfigError
-from recscale.records import ModelSpec, Precision, TrainSpec, TrialSpec
+from recscale.records import ModelSpec, Penalty, Precision, TrainSpec, TrialSpec
 from recscale.study.grid import ResolvedGrid
 
 NO_GPU = ClusterInfo(2, 0, 1, "here", True, (NodeShape(2, 0),))
@@ -22,10 +23,10 @@ def test_a_share_that_fits_nowhere_is_refused_where_trials_are_to_run_and_only_t
     model = ModelSpec("dnn", base_dim=4, hidden_sizes=(8, 8))
     resolved = ResolvedGrid((TrialSpec(small_dataset.manifest.fingerprint, model, TrainSpec(), seed=0),), ())
     options = LaunchOptions(storage=str(tmp_path), gpus_per_trial=1)
-    plan, share = plan_trials(resolved, small_dataset, options, NO_GPU, todo=0)
+    plan, share = plan_trials(resolved, small_dataset, options, NO_GPU, todo=False)
     assert (len(plan.trials), share.gpus) == (1, 1)
     with pytest.raises(ConfigError, match="GPU"):
-        plan_trials(resolved, small_dataset, options, NO_GPU, todo=1)
+        plan_trials(resolved, small_dataset, options, NO_GPU, todo=True)
 
 
 def test_on_gpus_each_trial_holds_what_it_needs_unless_told(
@@ -36,7 +37,7 @@ def test_on_gpus_each_trial_holds_what_it_needs_unless_told(
 
     def share(accelerator: str, **options: float) -> Share:
         info = ClusterInfo(8, 2, 1, "here:1", False, (NodeShape(8, 2, accelerator),))
-        sized = size_trials(resolved, small_dataset, LaunchOptions(str(tmp_path), **options), info, todo=1)
+        sized = size_trials(resolved, small_dataset, LaunchOptions(str(tmp_path), **options), info, todo=True)
         (own,) = sized.shares.values()
         assert own.larger == larger_share(own.first, resolved.trials[0], small_dataset.manifest, info)
         return own.first
@@ -62,8 +63,20 @@ def test_where_nothing_is_to_run_the_machine_is_not_measured(
     resolved = ResolvedGrid((TrialSpec(small_dataset.manifest.fingerprint, model, train, seed=0),), ())
     unknown_gpu = ClusterInfo(8, 1, 1, "here:1", False, (NodeShape(8, 1, ""),))
     for info, options in ((NO_GPU, {}), (unknown_gpu, {"gpu_memory": 80.0})):
-        sized = size_trials(resolved, small_dataset, LaunchOptions(str(tmp_path), **options), info, todo=0)
+        sized = size_trials(resolved, small_dataset, LaunchOptions(str(tmp_path), **options), info, todo=False)
         assert (len(sized.plan.trials), sized.plan.warnings) == (1, ())
+
+
+def test_what_is_refused_for_its_settings_is_not_left_to_run(small_dataset: Dataset, tmp_path: Path) -> None:
+    """Else a study with such a point would start Ray each time, to train nothing."""
+    model = ModelSpec("dnn", base_dim=4, hidden_sizes=(8, 8))
+    good = TrialSpec(small_dataset.manifest.fingerprint, model, TrainSpec(), seed=0)
+    refused = replace(good, train=replace(good.train, penalty=Penalty.PATTERN_ALIGNMENT))
+    assert left_to_run(ResolvedGrid((refused, good), ()), small_dataset, tmp_path)
+    assert not left_to_run(ResolvedGrid((refused,), ()), small_dataset, tmp_path)
+    assert not left_to_run(ResolvedGrid((), ()), small_dataset, tmp_path)
+    plan, _ = plan_trials(ResolvedGrid((refused, good), ()), small_dataset, LaunchOptions(str(tmp_path)), NO_GPU, False)
+    assert [trial.spec for trial in plan.trials] == [good]
 
 
 def test_workers_of_a_joined_cluster_keep_what_a_job_has_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -125,4 +125,4 @@ def test_seeds_are_stacked_by_one_worker_and_one_at_least(
     options: dict[str, int], got: int, small_dataset: Dataset, tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigError, match=f"got stacked_seeds {got} and workers_per_trial"):
-        size_trials(ResolvedGrid((), ()), small_dataset, LaunchOptions(str(tmp_path), **options), CPUS, todo=0)
+        size_trials(ResolvedGrid((), ()), small_dataset, LaunchOptions(str(tmp_path), **options), CPUS, todo=False)

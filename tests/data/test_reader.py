@@ -289,7 +289,9 @@ def test_a_shard_that_lacks_a_value_is_named(copy: Path, hole: str) -> None:
     ]
     with pa.ipc.new_file(path, batch.schema) as sink:
         sink.write_batch(pa.record_batch(columns, schema=batch.schema))
-    with pytest.raises(DataError, match=r"valid/00000\.arrow is not the shard"):
+    with pytest.raises(
+        DataError, match=r"valid/00000\.arrow lacks a value; expected 3 ids and a label in each of its 37"
+    ):
         Dataset.open(copy)
 
 

@@ -49,18 +49,21 @@ class LaunchOptions:
     plan: bool = False
     """Print every trial with its size, cost and time, and launch nothing."""
     executor: Executor | None = None
-    """train: a full Ray Train run per trial; pool: reused processes. None: train with GPUs, pool on CPUs."""
+    """train: a full Ray Train run per trial; pool: reused processes. None: train with GPUs or several workers,
+    else pool."""
     cpus_per_trial: float | None = None
     """CPUs each trial holds. None: 1."""
     gpus_per_trial: float | None = None
     """GPUs, or the fraction of one, each trial holds. None: on a cluster with GPUs what each trial needs (an eighth, a
     quarter, a half or the whole of one, or several), or the whole of one where their memory is not known."""
     gpu_memory: float | None = None
-    """GiB of the cluster's smallest GPU. None: that of its kind, where Ray knows it."""
+    """GiB of the cluster's smallest GPU. None: that of its kind, where Ray knows it, or what torch finds where
+    this machine is the cluster."""
     memory_per_trial: float | None = None
-    """GiB one trial's worker may use. None: this machine's memory over the workers that run at once on it."""
+    """GiB one trial's worker may use. None: this machine's memory over the workers that run at once on it. Where trials
+    share GPUs by what they need, --gpu-memory says instead what there is."""
     workers_per_trial: int = 1
-    """Workers that train one trial together, each with the CPUs and GPUs above; more than 1 needs executor train."""
+    """Workers that train one trial together, each with the CPUs and GPUs above; several take executor train."""
     parallel: Parallel = Parallel.DATA
     """How several workers divide a trial: data (batches are sliced), sets (each has embedding sets of its own and no
     table travels), rows (each has some of the tables' rows); the result is that of one worker. docs/scale.md says when
@@ -86,7 +89,7 @@ def launch(
     check_storage(storage)
     resolved = resolve_all(grids, dataset.manifest.fingerprint)
 
-    todo = unfinished(resolved, storage)
+    todo = left_to_run(resolved, dataset, storage)
     with cluster_of(options, dataset, todo) as info, Claims(storage) as claims:
         known = {} if todo else known_costs(storage / name)
         sized = size_trials(resolved, dataset, options, info, todo, known)
@@ -119,19 +122,24 @@ def launch(
     return 1 if failed else 0
 
 
-def unfinished(resolved: ResolvedGrid, storage: Location) -> int:
-    """Trials of the grid that have no result yet."""
+def left_to_run(resolved: ResolvedGrid, dataset: Dataset, storage: Location) -> bool:
+    """Whether a trial of the grid has no result yet, and is not refused for its settings whatever the cluster."""
     standing = TrialStore(storage).statuses(spec.trial_id for spec in resolved.trials)
-    return sum(status is not TrialStatus.FINISHED for status in standing.values())
+    missing = [spec for spec in resolved.trials if standing[spec.trial_id] is not TrialStatus.FINISHED]
+    if not missing:
+        return False
+    from recscale.study.costs import can_be_trained  # needs torch
+
+    return any(can_be_trained(spec, dataset.manifest) for spec in missing)
 
 
 @contextmanager
-def cluster_of(options: LaunchOptions, dataset: Dataset, todo: int) -> Iterator[ClusterInfo]:
+def cluster_of(options: LaunchOptions, dataset: Dataset, todo: bool) -> Iterator[ClusterInfo]:
     """The cluster for the time of the block; where nothing is to run, this machine without a Ray.
 
     A plan asks the cluster that RAY_ADDRESS names what it has.
     """
-    if (todo == 0 and not options.plan) or (options.plan and "RAY_ADDRESS" not in os.environ):
+    if (not todo and not options.plan) or (options.plan and "RAY_ADDRESS" not in os.environ):
         yield _this_machine()
         return
     from recscale.cluster.connect import connect  # imports Ray, which takes a second
@@ -145,12 +153,12 @@ def plan_trials(
     dataset: Dataset,
     options: LaunchOptions,
     info: ClusterInfo,
-    todo: int,
+    todo: bool,
     known: Mapping[TrialSpec, ModelCost] = MappingProxyType({}),
 ) -> tuple[Plan, Share]:
     """Every trial sized for its share of the cluster, but for finished ones of a known cost.
 
-    ConfigError where no trial fits, or where `todo` trials are to run and their share does not.
+    ConfigError where no trial fits, or where some are to run (`todo`) and their share does not.
     """
     share = _share(options, info)
     if todo:
@@ -169,7 +177,7 @@ def size_trials(
     dataset: Dataset,
     options: LaunchOptions,
     info: ClusterInfo,
-    todo: int,
+    todo: bool,
     known: Mapping[TrialSpec, ModelCost] = MappingProxyType({}),
 ) -> SizedPlan:
     """As `plan_trials`, with a share for each process: on GPUs by what it needs, unless the user says what it holds."""
@@ -199,7 +207,7 @@ def size_trials(
     return sized.by_one_worker() if options.executor is Executor.POOL else sized
 
 
-def _measured(share: Share, memory_bytes: int, todo: int) -> Machine:
+def _measured(share: Share, memory_bytes: int, todo: bool) -> Machine:
     """What a trial's share of this machine does, measured only where a trial is to run."""
     if not todo:
         return replace(IDLE, memory_bytes=memory_bytes)

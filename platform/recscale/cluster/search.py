@@ -49,10 +49,10 @@ def search(name: str, dataset: Dataset, grid: Grid, options: SearchOptions, how:
     storage = location(how.storage)
     check_storage(storage)
     folder = storage / name
-    with cluster_of(how, dataset, len(specs)) as info:
+    with cluster_of(how, dataset, todo=True) as info:
         # In a place of its own, for samples are no trials: what the storage has finished says nothing of them.
         apart = replace(how, storage=str(folder))
-        sized = size_trials(ResolvedGrid(specs, resolved.refused), dataset, apart, info, len(specs)).without_teams()
+        sized = size_trials(ResolvedGrid(specs, resolved.refused), dataset, apart, info, todo=True).without_teams()
         plan = sized.plan
         check_not_empty(plan)
         ledgers = [Ledger(folder, SearchCell(trial.spec, options)) for trial in plan.trials]

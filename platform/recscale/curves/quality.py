@@ -1,6 +1,6 @@
 """Quality of stored predictions, without torch: an exact AUC and the rest in float64, as training has them.
 
-Legend: B rows.
+Legend: B rows, U distinct scores.
 """
 
 import numpy as np

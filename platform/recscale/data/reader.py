@@ -1,7 +1,7 @@
 """A dataset folder or URI: its manifest and its shards, memory-mapped and checked; its splits as torch reads them.
 
-Legend: N fields, V vocabulary size of one field. Torch is loaded where a split is asked for, not before: what
-only needs to know the dataset starts without it.
+Legend: N fields, R rows of one shard, V vocabulary size of one field. Torch is loaded where a split is asked for, not
+before: what only needs to know the dataset starts without it.
 """
 
 from __future__ import annotations

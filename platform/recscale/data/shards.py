@@ -28,11 +28,16 @@ def open_shard(folder: Path, shard: ShardInfo, num_fields: int) -> pa.RecordBatc
             batch.validate()
     except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
         raise DataError(f"{path} is missing or truncated: {one_line(error)}; prepare the dataset again") from error
-    got = (batch.num_rows if batch is not None else f"{batches} record batches", schema)
-    if batch is None or got != (shard.rows, shard_schema(num_fields)) or not _dense(batch):
+    if batch is None or (batch.num_rows, schema) != (shard.rows, shard_schema(num_fields)):
+        got = f"{batch.num_rows} rows" if batch is not None else f"{batches} record batches"
         raise DataError(
-            f"{path} is not the shard in the manifest: it has {got[0]} rows and columns {names}; expected "
+            f"{path} is not the shard in the manifest: it has {got} and columns {names}; expected "
             f"{shard.rows} rows of {num_fields} ids and a label in one record batch; prepare the dataset again"
+        )
+    if not _dense(batch):
+        raise DataError(
+            f"{path} lacks a value; expected {num_fields} ids and a label in each of its {shard.rows} rows; "
+            f"prepare the dataset again"
         )
     return batch
 

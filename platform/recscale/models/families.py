@@ -90,6 +90,6 @@ def get_family(name: str) -> Family:
     if "." not in name and family.base_dim != base_dim_of(name):
         raise ConfigError(
             f"family {name!r} has base_dim {family.base_dim}, but grids take {base_dim_of(name)}; write it into "
-            f"OTHER_BASE_DIMS of recscale.models.specs, which is read without torch"
+            f"OTHER_BASE_DIMS of recscale.models.specs, and base_dim=base_dim_of({name!r}) into FAMILY"
         )
     return family

@@ -28,7 +28,7 @@ def check_family(name: str) -> None:
 
 
 def base_dim_of(family: str) -> int:
-    """Embedding budget at scale 1, of a user's own family as its module says; ConfigError where there is no such."""
+    """Embedding budget at scale 1; ConfigError where there is no such family. A user's own says it, with torch."""
     check_family(family)
     if "." not in family:
         return OTHER_BASE_DIMS.get(family, BASE_DIM)

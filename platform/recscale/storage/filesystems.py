@@ -1,8 +1,8 @@
 """From a URI to one of pyarrow's filesystems: endpoint, region, time-outs and retries, decided in one place.
 
 The cloud's own library retries what passes by itself (5xx, SlowDown, a lost, refused or silent connection), with
-exponential backoff and jitter; nothing here retries on top of it. What does not pass (no such bucket, access denied)
-fails at once.
+exponential backoff and jitter; nothing retries on top of it but `remote`, in one case. What does not pass (no such
+bucket, access denied) fails at once.
 """
 
 import os

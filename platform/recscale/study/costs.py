@@ -3,6 +3,7 @@
 import math
 
 from recscale.data.manifest import Manifest
+from recscale.errors import ConfigError
 from recscale.models.accounting import account
 from recscale.records import ModelCost, Parallel, TrialSpec, WorkerCost
 from recscale.training.parallel import check_parallel
@@ -15,6 +16,15 @@ def checked_cost(spec: TrialSpec, manifest: Manifest) -> ModelCost:
     cost = account(spec.model, spec.train, manifest.vocabulary_sizes)
     check_settings(spec, len(manifest.fields))
     return cost
+
+
+def can_be_trained(spec: TrialSpec, manifest: Manifest) -> bool:
+    """Whether its family can build and penalise the trial."""
+    try:
+        checked_cost(spec, manifest)
+    except ConfigError:
+        return False
+    return True
 
 
 def check_divided(spec: TrialSpec, manifest: Manifest, parallel: Parallel, workers: int) -> None:

@@ -12,7 +12,7 @@ NO_UNITS_SLOWDOWN = 2.0
 
 @dataclass(frozen=True)
 class Machine:
-    """What one trial's share of this machine can do, measured."""
+    """What one trial's share of a machine, or a GPU, can do: measured, or of its maker's data sheet."""
 
     flops_per_second: float
     """Matrix-product rate in fp32."""

@@ -51,7 +51,7 @@ class PlannedTrial:
     cost: ModelCost
     """Parameters, FLOPs, bytes and memory, computed; of the whole trial."""
     worker: WorkerCost
-    """Memory of one of its workers, and what that sends to the others per step."""
+    """Memory of one of its workers, and what that sends to the others per step; if finished, as of one alone."""
     seconds: float
     """Time to train: that of the same cell's finished seeds where there are some, else an estimate."""
     status: TrialStatus

@@ -38,7 +38,10 @@ def plan_text(plan: Plan, shares: Mapping[str, str]) -> str:
         f"{plan.slots} at a time, about {time_text(plan.seconds_left)} left"
     )
     if several:
-        lines.append("memory is one worker's; sent/step is what one worker sends to the others of its trial, in bytes")
+        lines.append(
+            "memory is one worker's, of finished trials as of one alone; sent/step is what one worker sends to the "
+            "others of its trial, in bytes"
+        )
     return "\n".join(lines)
 
 
