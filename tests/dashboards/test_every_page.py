@@ -26,7 +26,7 @@ NAMELESS = {"toy", "toy-alpha", "toy-spectrum", "toy-product", "toy-energy"}
 """Figures of runs that are no trials and have no id; their labels say the seeds."""
 
 
-@pytest.fixture(params=list(MAKERS))
+@pytest.fixture(scope="module", params=list(MAKERS))
 def page(request: pytest.FixtureRequest) -> Page:
     return MAKERS[request.param](request.getfixturevalue)
 

@@ -34,17 +34,22 @@ FOCUSED = """() => {
 }"""
 
 
+@pytest.fixture(scope="module")
+def addresses(request, tmp_path_factory) -> dict[str, str]:
+    folder = tmp_path_factory.mktemp("pages")
+    made = {name: make(request.getfixturevalue) for name, make in PAGES.items()}
+    return {name: write_page_file(folder / f"{name}.html", html).as_uri() for name, html in made.items()}
+
+
 @pytest.fixture(params=list(PAGES))
-def visit(request, browser, tmp_path) -> Iterator[Visit]:
-    path = write_page_file(tmp_path / "page.html", PAGES[request.param](request.getfixturevalue))
-    with visiting(browser, path.as_uri(), 1440, "light") as opened:
+def visit(request, browser, addresses) -> Iterator[Visit]:
+    with visiting(browser, addresses[request.param], 1440, "light") as opened:
         yield opened
 
 
 @pytest.fixture
-def report(results, browser, tmp_path) -> Iterator[Visit]:
-    path = write_page_file(tmp_path / "page.html", page_html(scaling.report_page(results)))
-    with visiting(browser, path.as_uri(), 390, "dark") as opened:
+def report(browser, addresses) -> Iterator[Visit]:
+    with visiting(browser, addresses["scaling"], 390, "dark") as opened:
         yield opened
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -69,7 +70,9 @@ def study(tmp_path: Path, small_dataset: Dataset, grid: Grid) -> Study:
     return Study(spec, costs, (), (("command", "made by a test"),), str(tmp_path))
 
 
+@cache
 def _trained(spec: TrialSpec, dataset: Dataset) -> TrainedTrial:
+    """Measured once per spec: studies of many tests are of the same trials."""
     sizes = dataset.manifest.vocabulary_sizes
     model = MultiEmbeddingModel(spec.model, sizes)
     measured = measure_tables(model.tables.weight, sizes, spec.model.num_sets, dataset.counts())
