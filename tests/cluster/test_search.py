@@ -54,7 +54,7 @@ def test_samples_hold_what_their_cell_needs_of_a_gpu(
 ) -> None:
     """A small cell's samples share a GPU, a large one's hold it whole, and what needs several is refused by name."""
     cluster = ClusterInfo(16, 2, 1, "head:6379", False, (NodeShape(16, 2),))
-    monkeypatch.setattr("recscale.cluster.search.cluster_of", lambda *_: nullcontext(cluster))
+    monkeypatch.setattr("recscale.cluster.search.cluster_of", lambda *_, **__: nullcontext(cluster))
     wide = replace(GRID, scales=(1, 8000, 16_000), sets=("1",), base_dim=2)
     search("tune", small_dataset, wide, SearchOptions(samples=5), replace(how, gpu_memory=10.0))
     shown = capsys.readouterr().out.splitlines()
