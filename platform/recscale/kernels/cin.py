@@ -1,6 +1,6 @@
 """A CIN layer of xDeepFM without its outer product in memory: a block of columns at a time, which fits the cache.
 
-y_q = sum over n and j of w_qnj e_n x_j. Eight maps j at a time lie in registers; widths are padded to whole eights.
+y_q = sum over n and j of w_qnj e_n x_j. Sums stay in registers, of four maps and two vectors of columns at once.
 
 Legend: M embedding sets, N fields, J feature maps of a layer and Q of the next, C columns (batch x dimension).
 """
@@ -11,48 +11,59 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from recscale.kernels.blocks import FAST, zero_block
+from recscale.kernels.blocks import give, take, zero_block
 from recscale.kernels.threads import spread
+from recscale.kernels.tiles import plus_products, sums_of_products, weights, zeros
+from recscale.kernels.vectors import LANES, load, plus_product, product, store
 
 Array = np.ndarray
 
-COLUMNS = 512
-"""Of a block; a constant, so that the compiler knows that rows of a block do not overlap."""
-EIGHT = 8
-ZEROS = (np.float32(0),) * EIGHT
+COLUMNS = 256
+"""Of a block; whole pairs of vectors."""
+MORE = 3
+"""Rows of zeros after the last map j: maps are taken up to four at once, from any on."""
 
 
 class Layer(NamedTuple):
     """What both passes read."""
 
     w_MQNJ: Array
-    """Weights; Q and J whole eights, zero in what is padded and before `first_N`."""
+    """Weights; zero before `first_N`."""
     x_MJC: Array
-    """Maps of the layer before; its J is not padded."""
+    """Maps of the layer before."""
     emb_MNC: Array
     """Embeddings."""
     first_N: Array
-    """Map from which on a field's weights are not zero, int64, rounded down to a whole eight."""
+    """Map j from which on a field's weights are not zero, int64."""
 
 
-def forward(layer: Layer, maps: int) -> Array:
-    """The next layer's maps [M, maps, C]."""
-    y_MQC = np.empty((len(layer.x_MJC), maps, layer.x_MJC.shape[2]), np.float32)
-    spread(lambda first, last: _forward(*layer, y_MQC, first, last), _blocks(layer))
+def forward(layer: Layer) -> Array:
+    """The next layer's maps [M, Q, C]."""
+    sets, maps = layer.w_MQNJ.shape[:2]
+    y_MQC = np.empty((sets, maps, layer.x_MJC.shape[2]), np.float32)
+    given = (_packed(layer.w_MQNJ), *layer[1:], y_MQC)
+    spread(lambda first, last: _forward(*given, first, last), _blocks(layer))
     return y_MQC
 
 
 def backward(layer: Layer, grad_MQC: Array) -> tuple[Array, Array, Array]:
     """Gradients of the weights (anything where they are zero), of `x_MJC` and of `emb_MNC`."""
-    grad_x_MJC, grad_emb_MNC = np.empty_like(layer.x_MJC), np.empty_like(layer.emb_MNC)
+    w_MNJQ, grad_x_MJC, grad_emb_MNC = _packed(layer.w_MQNJ), np.empty_like(layer.x_MJC), np.empty_like(layer.emb_MNC)
 
     def part(first: int, last: int) -> Array:
-        grad_w_MQNJ = np.zeros_like(layer.w_MQNJ)
-        _backward(*layer, grad_MQC, grad_w_MQNJ, grad_x_MJC, grad_emb_MNC, first, last)
-        return grad_w_MQNJ
+        grad_w_MNJQ = np.zeros_like(w_MNJQ)
+        _backward(w_MNJQ, *layer[1:], grad_MQC, grad_w_MNJQ, grad_x_MJC, grad_emb_MNC, first, last)
+        return grad_w_MNJQ
 
     first, *rest = spread(part, _blocks(layer))
-    return sum(rest, first), grad_x_MJC, grad_emb_MNC
+    maps, before = layer.w_MQNJ.shape[1], layer.w_MQNJ.shape[3]
+    return sum(rest, first)[:, :, :before, :maps].transpose(0, 3, 1, 2), grad_x_MJC, grad_emb_MNC
+
+
+def _packed(w_MQNJ: Array) -> Array:
+    """As the kernels read them: [M, N, J and `MORE`, Q in whole fours]."""
+    more = ((0, 0), (0, 0), (0, MORE), (0, -w_MQNJ.shape[1] % 4))
+    return np.ascontiguousarray(np.pad(w_MQNJ.transpose(0, 2, 3, 1), more))
 
 
 def _blocks(layer: Layer) -> int:
@@ -60,140 +71,91 @@ def _blocks(layer: Layer) -> int:
     return int(sets * -(-columns // COLUMNS))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
-def _forward(w_MQNJ: Array, x_MJC: Array, emb_MNC: Array, first_N: Array, y_MQC: Array, first: int, last: int) -> None:
-    _, maps, fields, before = w_MQNJ.shape
-    x, e = zero_block(before, COLUMNS), zero_block(fields, COLUMNS)
-    y = zero_block(maps, COLUMNS)
+@njit(cache=True, nogil=True, error_model="numpy")
+def _forward(w_MNJQ: Array, x_MJC: Array, emb_MNC: Array, first_N: Array, y_MQC: Array, first: int, last: int) -> None:
+    _, fields, more, maps = w_MNJQ.shape
+    before = more - MORE
+    x, e, y = zero_block(before, COLUMNS), zero_block(fields, COLUMNS), zero_block(maps, COLUMNS)
     per_set = -(-x_MJC.shape[2] // COLUMNS)
     for block in range(first, last):
         m, start = block // per_set, block % per_set * COLUMNS
-        w_QNJ = w_MQNJ[m]
-        _take(x_MJC[m], start, x)
-        _take(emb_MNC[m], start, e)
-        y[:] = 0
-        for n in range(fields):
-            for j in range(first_N[n], before, EIGHT):
-                for q in range(0, maps, 2):
-                    w0, w1 = _row(w_QNJ, q, n, j), _row(w_QNJ, q + 1, n, j)
-                    for c in range(COLUMNS):
-                        x8, field = _column(x, j, c), e[n, c]
-                        y[q, c] += field * _dot(w0, x8)
-                        y[q + 1, c] += field * _dot(w1, x8)
-        _give(y, y_MQC[m], start)
+        take(x_MJC[m], start, COLUMNS, x)
+        take(emb_MNC[m], start, COLUMNS, e)
+        for q in range(0, maps, 4):
+            for c in range(0, COLUMNS, 2 * LANES):
+                y0, y1 = zeros(), zeros()
+                for n in range(fields):
+                    mixed0, mixed1 = zeros(), zeros()
+                    for j in range(first_N[n], before):
+                        w = weights(w_MNJQ, (m, n, j, q), (m, n, j, q + 1), (m, n, j, q + 2), (m, n, j, q + 3))
+                        mixed0 = plus_products(mixed0, w, load(x, (j, c)))
+                        mixed1 = plus_products(mixed1, w, load(x, (j, c + LANES)))
+                    y0 = plus_products(y0, mixed0, load(e, (n, c)))
+                    y1 = plus_products(y1, mixed1, load(e, (n, c + LANES)))
+                for i in range(4):
+                    store(y, (q + i, c), y0[i])
+                    store(y, (q + i, c + LANES), y1[i])
+        give(y, start, COLUMNS, y_MQC[m])
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _backward(
-    w_MQNJ: Array,
+    w_MNJQ: Array,
     x_MJC: Array,
     emb_MNC: Array,
     first_N: Array,
     grad_MQC: Array,
-    grad_w_MQNJ: Array,
+    grad_w_MNJQ: Array,
     grad_x_MJC: Array,
     grad_emb_MNC: Array,
     first: int,
     last: int,
 ) -> None:
-    _, maps, fields, before = w_MQNJ.shape
-    x, grad_x = zero_block(before, COLUMNS), zero_block(before, COLUMNS)
+    _, fields, more, maps = w_MNJQ.shape
+    x, grad_x = zero_block(more, COLUMNS), zero_block(more, COLUMNS)
     e, grad_e = zero_block(fields, COLUMNS), zero_block(fields, COLUMNS)
     grad, grad_field = zero_block(maps, COLUMNS), zero_block(maps, COLUMNS)
     per_set = -(-x_MJC.shape[2] // COLUMNS)
     for block in range(first, last):
         m, start = block // per_set, block % per_set * COLUMNS
-        w_QNJ, grad_w_QNJ = w_MQNJ[m], grad_w_MQNJ[m]
-        _take(x_MJC[m], start, x)
-        _take(emb_MNC[m], start, e)
-        _take(grad_MQC[m], start, grad)
+        take(x_MJC[m], start, COLUMNS, x)
+        take(emb_MNC[m], start, COLUMNS, e)
+        take(grad_MQC[m], start, COLUMNS, grad)
         grad_x[:] = 0
         grad_e[:] = 0
         for n in range(fields):
-            for j in range(first_N[n], before, 2):
-                for q in range(0, maps, EIGHT):
-                    w0, w1 = _maps(w_QNJ, q, n, j), _maps(w_QNJ, q, n, j + 1)
-                    for c in range(COLUMNS):
-                        g8, field = _column(grad, q, c), e[n, c]
-                        g0, g1 = _dot(w0, g8), _dot(w1, g8)
-                        grad_x[j, c] += field * g0
-                        grad_x[j + 1, c] += field * g1
-                        grad_e[n, c] += g0 * x[j, c] + g1 * x[j + 1, c]
+            for j in range(first_N[n], more - MORE, 4):
+                _add_inputs(w_MNJQ, m, n, j, grad, x, e, grad_x, grad_e)
             for q in range(maps):
-                for c in range(COLUMNS):
-                    grad_field[q, c] = grad[q, c] * e[n, c]
-            for j in range(first_N[n], before, EIGHT):
-                for q in range(0, maps, 2):
-                    sum0 = sum1 = ZEROS
-                    for c in range(COLUMNS):
-                        x8 = _column(x, j, c)
-                        sum0, sum1 = _plus(sum0, grad_field[q, c], x8), _plus(sum1, grad_field[q + 1, c], x8)
-                    _add(grad_w_QNJ[q, n], j, sum0)
-                    _add(grad_w_QNJ[q + 1, n], j, sum1)
-        _give(grad_x, grad_x_MJC[m], start)
-        _give(grad_e, grad_emb_MNC[m], start)
+                for c in range(0, COLUMNS, LANES):
+                    store(grad_field, (q, c), product(load(grad, (q, c)), load(e, (n, c))))
+            for j in range(first_N[n], more - MORE, 3):
+                for q in range(0, maps, 4):
+                    sums = sums_of_products(grad_field, q, x, j, COLUMNS)
+                    for i in range(3):
+                        for k in range(4):
+                            grad_w_MNJQ[m, n, j + i, q + k] += sums[k][i]
+        give(grad_x, start, COLUMNS, grad_x_MJC[m])
+        give(grad_e, start, COLUMNS, grad_emb_MNC[m])
 
 
 @njit(inline="always")
-def _row(w_QNJ: Array, q: int, n: int, j: int) -> tuple[float, ...]:
-    """Weights of eight maps j."""
-    w = w_QNJ[q, n]
-    return w[j], w[j + 1], w[j + 2], w[j + 3], w[j + 4], w[j + 5], w[j + 6], w[j + 7]
-
-
-@njit(inline="always")
-def _maps(w_QNJ: Array, q: int, n: int, j: int) -> tuple[float, ...]:
-    """Weights of eight maps q."""
-    w = w_QNJ[:, n, j]
-    return w[q], w[q + 1], w[q + 2], w[q + 3], w[q + 4], w[q + 5], w[q + 6], w[q + 7]
-
-
-@njit(inline="always")
-def _column(x: Array, j: int, c: int) -> tuple[float, ...]:
-    """One column of eight rows."""
-    return x[j, c], x[j + 1, c], x[j + 2, c], x[j + 3, c], x[j + 4, c], x[j + 5, c], x[j + 6, c], x[j + 7, c]
-
-
-@njit(inline="always")
-def _dot(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2] + a[3] * b[3] + a[4] * b[4] + a[5] * b[5] + a[6] * b[6] + a[7] * b[7]
-
-
-@njit(inline="always")
-def _plus(total: tuple[float, ...], by: float, x: tuple[float, ...]) -> tuple[float, ...]:
-    """total + by * x."""
-    return (
-        total[0] + by * x[0],
-        total[1] + by * x[1],
-        total[2] + by * x[2],
-        total[3] + by * x[3],
-        total[4] + by * x[4],
-        total[5] + by * x[5],
-        total[6] + by * x[6],
-        total[7] + by * x[7],
-    )
-
-
-@njit(inline="always")
-def _add(w_J: Array, j: int, by: tuple[float, ...]) -> None:
-    for i in range(EIGHT):
-        w_J[j + i] += by[i]
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _take(from_RC: Array, start: int, to: Array) -> None:
-    """Copies a block of columns; what is beyond the rows stays, what is beyond the columns is zero."""
-    columns = min(COLUMNS, from_RC.shape[1] - start)
-    for r in range(len(from_RC)):
-        for c in range(columns):
-            to[r, c] = from_RC[r, start + c]
-        for c in range(columns, COLUMNS):
-            to[r, c] = 0
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def _give(block: Array, to_RC: Array, start: int) -> None:
-    """Copies a block of columns back, without what was padded."""
-    for r in range(len(to_RC)):
-        for c in range(min(COLUMNS, to_RC.shape[1] - start)):
-            to_RC[r, start + c] = block[r, c]
+def _add_inputs(
+    w_MNJQ: Array, m: int, n: int, j: int, grad: Array, x: Array, e: Array, grad_x: Array, grad_e: Array
+) -> None:
+    """What four maps from j on and a field pass back to each other."""
+    for c in range(0, COLUMNS, 2 * LANES):
+        mixed0, mixed1 = zeros(), zeros()
+        for q in range(w_MNJQ.shape[3]):
+            w = weights(w_MNJQ, (m, n, j, q), (m, n, j + 1, q), (m, n, j + 2, q), (m, n, j + 3, q))
+            mixed0 = plus_products(mixed0, w, load(grad, (q, c)))
+            mixed1 = plus_products(mixed1, w, load(grad, (q, c + LANES)))
+        field0, field1 = load(grad_e, (n, c)), load(grad_e, (n, c + LANES))
+        for i in range(4):
+            field0 = plus_product(field0, mixed0[i], load(x, (j + i, c)))
+            field1 = plus_product(field1, mixed1[i], load(x, (j + i, c + LANES)))
+            map0, map1 = load(grad_x, (j + i, c)), load(grad_x, (j + i, c + LANES))
+            store(grad_x, (j + i, c), plus_product(map0, mixed0[i], load(e, (n, c))))
+            store(grad_x, (j + i, c + LANES), plus_product(map1, mixed1[i], load(e, (n, c + LANES))))
+        store(grad_e, (n, c), field0)
+        store(grad_e, (n, c + LANES), field1)

@@ -4,124 +4,123 @@ y_i = sum_j s_ij e_j with s = r + r^T; h = sum_i e_i y_i / 2 = sum_ij r_ij e_i e
 e_i is y_i, and with respect to r_ij it is e_i e_j, which is symmetric: half of it is computed.
 
 Legend: M embedding sets, B batch, N fields, F of them padded to whole fours, K embedding dimension per set, C = B*K
-columns, D blocks of them.
+columns.
 """
-# ruff: noqa: N815
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
-from recscale.kernels.blocks import FAST, zero_block
+from recscale.kernels.blocks import take, zero_block
 from recscale.kernels.threads import spread
+from recscale.kernels.tiles import Four, plus_products, sums_of_products, weights, zeros
+from recscale.kernels.vectors import LANES, load, plus_product, product, store
 
 Array = np.ndarray
 
 COLUMNS = 128
-"""Of a block; a constant, so that the compiler knows that rows of a block do not overlap."""
+"""Of a block; whole pairs of vectors."""
+MORE = 2
+"""Rows of zeros after the last field: fields are taken up to four at once, the last three from any on."""
 
 
-class Saved(NamedTuple):
-    """What the backward pass reads."""
-
-    emb_MBNK: Array
-    """Embeddings."""
-    y_MDFC: Array
-    """y, by blocks."""
-
-
-def forward(s_MNN: Array, emb_MBNK: Array) -> tuple[Array, Saved]:
+def forward(s_MNN: Array, emb_MBNK: Array) -> Array:
     """h [M, B, K]."""
-    sets, rows, fields, dim = emb_MBNK.shape
-    blocks, more = -(-rows * dim // COLUMNS), -fields % 4
-    s_MFF = np.pad(s_MNN, ((0, 0), (0, more), (0, more)))
-    saved = Saved(emb_MBNK, np.empty((sets, blocks, fields + more, COLUMNS), np.float32))
+    sets, rows, _, dim = emb_MBNK.shape
     h_MC = np.empty((sets, rows * dim), np.float32)
-    spread(lambda first, last: _forward(s_MFF, *saved, h_MC, first, last), sets * blocks)
-    return h_MC.reshape(sets, rows, dim), saved
+    given = (_padded(s_MNN), emb_MBNK, h_MC)
+    spread(lambda first, last: _forward(*given, first, last), sets * _blocks(rows, dim))
+    return h_MC.reshape(sets, rows, dim)
 
 
-def backward(saved: Saved, grad_MBK: Array) -> tuple[Array, Array]:
+def backward(s_MNN: Array, emb_MBNK: Array, grad_MBK: Array) -> tuple[Array, Array]:
     """Gradients of the weights, [M, N, N], and of the embeddings."""
-    sets, blocks, fours, _ = saved.y_MDFC.shape
-    grad_MC, grad_emb_MBNK = grad_MBK.reshape(sets, -1), np.empty_like(saved.emb_MBNK)
+    sets, rows, fields, dim = emb_MBNK.shape
+    s_MNF, grad_MC, grad_emb_MBNK = _padded(s_MNN), grad_MBK.reshape(sets, rows * dim), np.empty_like(emb_MBNK)
 
     def part(first: int, last: int) -> Array:
-        grad_MFF = np.zeros((sets, fours, fours), np.float32)
-        _backward(*saved, grad_MC, grad_MFF, grad_emb_MBNK, first, last)
+        grad_MFF = np.zeros((sets, s_MNF.shape[2], fields + MORE), np.float32)
+        _backward(s_MNF, emb_MBNK, grad_MC, grad_MFF, grad_emb_MBNK, first, last)
         return grad_MFF
 
-    first, *rest = spread(part, sets * blocks)
-    fields = saved.emb_MBNK.shape[2]
+    first, *rest = spread(part, sets * _blocks(rows, dim))
     upper_MNN = np.triu(sum(rest, first)[:, :fields, :fields])
     return upper_MNN + np.triu(upper_MNN, 1).swapaxes(1, 2), grad_emb_MBNK
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
-def _forward(s_MFF: Array, emb_MBNK: Array, y_MDFC: Array, h_MC: Array, first: int, last: int) -> None:
-    _, blocks, fours, _ = y_MDFC.shape
-    e, h = zero_block(fours, COLUMNS), zero_block(1, COLUMNS)[0]
-    y0, y1 = zero_block(1, COLUMNS)[0], zero_block(1, COLUMNS)[0]
-    for block in range(first, last):
-        m, d = block // blocks, block % blocks
-        _take(emb_MBNK[m], d * COLUMNS, e)
-        h[:] = 0
-        for i in range(0, fours, 2):
-            y0[:] = 0
-            y1[:] = 0
-            for j in range(0, fours, 4):
-                a0, a1, a2, a3 = s_MFF[m, i, j], s_MFF[m, i, j + 1], s_MFF[m, i, j + 2], s_MFF[m, i, j + 3]
-                b0, b1, b2, b3 = (
-                    s_MFF[m, i + 1, j],
-                    s_MFF[m, i + 1, j + 1],
-                    s_MFF[m, i + 1, j + 2],
-                    s_MFF[m, i + 1, j + 3],
-                )
-                for c in range(COLUMNS):
-                    e0, e1, e2, e3 = e[j, c], e[j + 1, c], e[j + 2, c], e[j + 3, c]
-                    y0[c] += a0 * e0 + a1 * e1 + a2 * e2 + a3 * e3
-                    y1[c] += b0 * e0 + b1 * e1 + b2 * e2 + b3 * e3
-            for c in range(COLUMNS):
-                h[c] += e[i, c] * y0[c] + e[i + 1, c] * y1[c]
-            y_MDFC[m, d, i] = y0
-            y_MDFC[m, d, i + 1] = y1
-        start = d * COLUMNS
-        for c in range(min(COLUMNS, h_MC.shape[1] - start)):
-            h_MC[m, start + c] = h[c] * np.float32(0.5)
+def _padded(s_MNN: Array) -> Array:
+    """[M, N, F]."""
+    return np.pad(s_MNN, ((0, 0), (0, 0), (0, -s_MNN.shape[2] % 4)))
 
 
-@njit(cache=True, nogil=True, error_model="numpy", fastmath=FAST)
-def _backward(
-    emb_MBNK: Array, y_MDFC: Array, grad_MC: Array, grad_MFF: Array, grad_emb_MBNK: Array, first: int, last: int
-) -> None:
-    _, blocks, fours, _ = y_MDFC.shape
-    e, grad_e = zero_block(fours, COLUMNS), zero_block(fours, COLUMNS)
-    grad, pushed = zero_block(1, COLUMNS)[0], zero_block(1, COLUMNS)[0]
+@njit(cache=True, nogil=True)
+def _blocks(rows: int, dim: int) -> int:
+    """Of a set."""
+    return -(-rows * dim // COLUMNS)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _forward(s_MNF: Array, emb_MBNK: Array, h_MC: Array, first: int, last: int) -> None:
+    _, rows, _, dim = emb_MBNK.shape
+    fours, blocks = s_MNF.shape[2], _blocks(rows, dim)
+    e, h = zero_block(fours, COLUMNS), zero_block(1, COLUMNS)
     for block in range(first, last):
-        m, d = block // blocks, block % blocks
-        start = d * COLUMNS
+        m, start = block // blocks, block % blocks * COLUMNS
         _take(emb_MBNK[m], start, e)
-        grad[:] = 0
-        for c in range(min(COLUMNS, grad_MC.shape[1] - start)):
-            grad[c] = grad_MC[m, start + c]
-        for i in range(fours):
-            for c in range(COLUMNS):
-                grad_e[i, c] = grad[c] * y_MDFC[m, d, i, c]
-                pushed[c] = grad[c] * e[i, c]
-            for j in range(i // 4 * 4, fours, 4):
-                g0 = g1 = g2 = g3 = np.float32(0)
-                for c in range(COLUMNS):
-                    g0 += pushed[c] * e[j, c]
-                    g1 += pushed[c] * e[j + 1, c]
-                    g2 += pushed[c] * e[j + 2, c]
-                    g3 += pushed[c] * e[j + 3, c]
-                grad_MFF[m, i, j] += g0
-                grad_MFF[m, i, j + 1] += g1
-                grad_MFF[m, i, j + 2] += g2
-                grad_MFF[m, i, j + 3] += g3
+        h[:] = 0
+        for i in range(0, fours, 4):
+            for c in range(0, COLUMNS, 2 * LANES):
+                y0, y1 = _partners(s_MNF, m, i, e, c)
+                h0, h1 = load(h, (0, c)), load(h, (0, c + LANES))
+                for f in range(4):
+                    h0 = plus_product(h0, y0[f], load(e, (i + f, c)))
+                    h1 = plus_product(h1, y1[f], load(e, (i + f, c + LANES)))
+                store(h, (0, c), h0)
+                store(h, (0, c + LANES), h1)
+        for c in range(min(COLUMNS, h_MC.shape[1] - start)):
+            h_MC[m, start + c] = h[0, c] * np.float32(0.5)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _backward(
+    s_MNF: Array, emb_MBNK: Array, grad_MC: Array, grad_MFF: Array, grad_emb_MBNK: Array, first: int, last: int
+) -> None:
+    _, rows, fields, dim = emb_MBNK.shape
+    fours, blocks = s_MNF.shape[2], _blocks(rows, dim)
+    e, grad = zero_block(fours + MORE, COLUMNS), zero_block(1, COLUMNS)
+    grad_e, pushed = zero_block(fours, COLUMNS), zero_block(fours, COLUMNS)
+    for block in range(first, last):
+        m, start = block // blocks, block % blocks * COLUMNS
+        _take(emb_MBNK[m], start, e)
+        take(grad_MC[m : m + 1], start, COLUMNS, grad)
+        for i in range(0, fours, 4):
+            for c in range(0, COLUMNS, 2 * LANES):
+                y0, y1 = _partners(s_MNF, m, i, e, c)
+                grad0, grad1 = load(grad, (0, c)), load(grad, (0, c + LANES))
+                for f in range(4):
+                    store(grad_e, (i + f, c), product(grad0, y0[f]))
+                    store(grad_e, (i + f, c + LANES), product(grad1, y1[f]))
+                    store(pushed, (i + f, c), product(grad0, load(e, (i + f, c))))
+                    store(pushed, (i + f, c + LANES), product(grad1, load(e, (i + f, c + LANES))))
+        for i in range(0, fields, 4):
+            for j in range(i, fields, 3):
+                sums = sums_of_products(pushed, i, e, j, COLUMNS)
+                for k in range(4):
+                    for f in range(3):
+                        grad_MFF[m, i + k, j + f] += sums[k][f]
         _give(grad_e, grad_emb_MBNK[m], start)
+
+
+@njit(inline="always")
+def _partners(s_MNF: Array, m: int, i: int, e: Array, c: int) -> tuple[Four, Four]:
+    """y of four fields from i on, in two vectors of columns from c on."""
+    y0, y1 = zeros(), zeros()
+    for j in range(s_MNF.shape[1]):
+        s = weights(s_MNF, (m, j, i), (m, j, i + 1), (m, j, i + 2), (m, j, i + 3))
+        y0 = plus_products(y0, s, load(e, (j, c)))
+        y1 = plus_products(y1, s, load(e, (j, c + LANES)))
+    return y0, y1
 
 
 @njit(cache=True, nogil=True, error_model="numpy")

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
+from torch.autograd.function import once_differentiable
 
 
 class CINLayer(nn.Module):
@@ -56,9 +56,7 @@ def compiles(emb_MNC: Tensor) -> bool:
 
 def _summed(weight_MQNJ: Tensor, x_MJC: Tensor, emb_MNC: Tensor, first_N: Tensor) -> Tensor:
     """sum_{j,n} w_qnj (x_j * e_n), [M, Q, C], where weights of j below first_n are zero; their gradients are not."""
-    maps, before = weight_MQNJ.shape[1], weight_MQNJ.shape[3]
-    eights_MQNJ = functional.pad(weight_MQNJ, (0, -before % 8, 0, 0, 0, -maps % 8))
-    sums_MQC: Tensor = _Summed.apply(eights_MQNJ, x_MJC, emb_MNC, first_N // 8 * 8, maps)  # type: ignore[no-untyped-call]
+    sums_MQC: Tensor = _Summed.apply(weight_MQNJ, x_MJC, emb_MNC, first_N)  # type: ignore[no-untyped-call]
     return sums_MQC
 
 
@@ -66,16 +64,17 @@ class _Summed(torch.autograd.Function):
     """The kernels under autograd; nothing is kept but what is given."""
 
     @staticmethod
-    def forward(ctx: Any, weight_MQNJ: Tensor, x_MJC: Tensor, emb_MNC: Tensor, first_N: Tensor, maps: int) -> Tensor:
+    def forward(ctx: Any, *given: Tensor) -> Tensor:
         from recscale.kernels import cin  # only here: an accelerator needs no numba
 
-        given = [each.contiguous() for each in (weight_MQNJ, x_MJC, emb_MNC, first_N)]
+        given = tuple(each.contiguous() for each in given)
         ctx.save_for_backward(*given)
-        return torch.from_numpy(cin.forward(cin.Layer(*(each.detach().numpy() for each in given)), maps))
+        return torch.from_numpy(cin.forward(cin.Layer(*(each.detach().numpy() for each in given))))
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, grad_MQC: Tensor) -> tuple[Tensor | None, ...]:
         from recscale.kernels import cin
 
         layer = cin.Layer(*(each.detach().numpy() for each in ctx.saved_tensors))
-        return *map(torch.from_numpy, cin.backward(layer, grad_MQC.contiguous().numpy())), None, None
+        return *map(torch.from_numpy, cin.backward(layer, grad_MQC.contiguous().numpy())), None

@@ -62,18 +62,17 @@ class _Weighted(torch.autograd.Function):
         from recscale.kernels import pairs  # only here: an accelerator needs no numba
 
         s_MNN, emb_MBNK = (r_MNN + r_MNN.mT).detach(), emb_MBNK.contiguous()
-        products_MBK, saved = pairs.forward(s_MNN.numpy(), emb_MBNK.detach().numpy())
-        ctx.save_for_backward(emb_MBNK, torch.from_numpy(saved.y_MDFC))
-        return torch.from_numpy(products_MBK)
+        ctx.save_for_backward(s_MNN, emb_MBNK)
+        return torch.from_numpy(pairs.forward(s_MNN.numpy(), emb_MBNK.detach().numpy()))
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_MBK: Tensor) -> tuple[Tensor, Tensor]:
         from recscale.kernels import pairs
 
-        saved = pairs.Saved(*(each.detach().numpy() for each in ctx.saved_tensors))
-        grad_MNN, grad_emb_MBNK = pairs.backward(saved, grad_MBK.contiguous().numpy())
-        return torch.from_numpy(grad_MNN), torch.from_numpy(grad_emb_MBNK)
+        s_MNN, emb_MBNK = ctx.saved_tensors
+        grads = pairs.backward(s_MNN.numpy(), emb_MBNK.detach().numpy(), grad_MBK.contiguous().numpy())
+        return torch.from_numpy(grads[0]), torch.from_numpy(grads[1])
 
 
 def inner_products(emb_MBNK: Tensor) -> Tensor:
