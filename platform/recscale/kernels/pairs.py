@@ -19,7 +19,7 @@ from recscale.kernels.vectors import LANES, load, plus_product, product, store
 
 Array = np.ndarray
 
-COLUMNS = 128
+COLUMNS = 256
 """Of a block; whole pairs of vectors."""
 MORE = 2
 """Rows of zeros after the last field: fields are taken up to four at once, the last three from any on."""
@@ -89,7 +89,7 @@ def _backward(
     _, rows, fields, dim = emb_MBNK.shape
     fours, blocks = s_MNF.shape[2], _blocks(rows, dim)
     e, grad = zero_block(fours + MORE, COLUMNS), zero_block(1, COLUMNS)
-    grad_e, pushed = zero_block(fours, COLUMNS), zero_block(fours, COLUMNS)
+    grad_e, pushed = zero_block(fours, COLUMNS), zero_block(4, COLUMNS)
     for block in range(first, last):
         m, start = block // blocks, block % blocks * COLUMNS
         _take(emb_MBNK[m], start, e)
@@ -101,11 +101,10 @@ def _backward(
                 for f in range(4):
                     store(grad_e, (i + f, c), product(grad0, y0[f]))
                     store(grad_e, (i + f, c + LANES), product(grad1, y1[f]))
-                    store(pushed, (i + f, c), product(grad0, load(e, (i + f, c))))
-                    store(pushed, (i + f, c + LANES), product(grad1, load(e, (i + f, c + LANES))))
-        for i in range(0, fields, 4):
+                    store(pushed, (f, c), product(grad0, load(e, (i + f, c))))
+                    store(pushed, (f, c + LANES), product(grad1, load(e, (i + f, c + LANES))))
             for j in range(i, fields, 3):
-                sums = sums_of_products(pushed, i, e, j, COLUMNS)
+                sums = sums_of_products(pushed, 0, e, j, COLUMNS)
                 for k in range(4):
                     for f in range(3):
                         grad_MFF[m, i + k, j + f] += sums[k][f]
