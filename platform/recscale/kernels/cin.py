@@ -2,7 +2,8 @@
 
 y_q = sum over n and j of w_qnj e_n x_j. Sums stay in registers, of four maps and two vectors of columns at once.
 
-Legend: M embedding sets, N fields, J feature maps of a layer and Q of the next, C columns (batch x dimension).
+Legend: M embedding sets, N fields, J feature maps of a layer and Q of the next, C columns (batch x dimension),
+P pieces of the blocks.
 """
 # ruff: noqa: N815
 
@@ -12,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from recscale.kernels.blocks import give, take, zero_block
-from recscale.kernels.threads import spread
+from recscale.kernels.threads import Given, share, spread, team
 from recscale.kernels.tiles import plus_products, sums_of_products, weights, zeros
 from recscale.kernels.vectors import LANES, load, plus_product, product, store
 
@@ -41,23 +42,19 @@ def forward(layer: Layer) -> Array:
     """The next layer's maps [M, Q, C]."""
     sets, maps = layer.w_MQNJ.shape[:2]
     y_MQC = np.empty((sets, maps, layer.x_MJC.shape[2]), np.float32)
-    given = (_packed(layer.w_MQNJ), *layer[1:], y_MQC)
-    spread(lambda first, last: _forward(*given, first, last), _blocks(layer))
+    _forward(*team(), _blocks(layer), (_packed(layer.w_MQNJ), *layer[1:], y_MQC))
     return y_MQC
 
 
 def backward(layer: Layer, grad_MQC: Array) -> tuple[Array, Array, Array]:
     """Gradients of the weights (anything where they are zero), of `x_MJC` and of `emb_MNC`."""
+    start, threads = team()
     w_MNJQ, grad_x_MJC, grad_emb_MNC = _packed(layer.w_MQNJ), np.empty_like(layer.x_MJC), np.empty_like(layer.emb_MNC)
-
-    def part(first: int, last: int) -> Array:
-        grad_w_MNJQ = np.zeros_like(w_MNJQ)
-        _backward(w_MNJQ, *layer[1:], grad_MQC, grad_w_MNJQ, grad_x_MJC, grad_emb_MNC, first, last)
-        return grad_w_MNJQ
-
-    first, *rest = spread(part, _blocks(layer))
+    grad_w_PMNJQ = np.zeros((threads, *w_MNJQ.shape), np.float32)
+    given = (w_MNJQ, *layer[1:], grad_MQC, grad_w_PMNJQ, grad_x_MJC, grad_emb_MNC, _blocks(layer))
+    _backward(start, threads, given)
     maps, before = layer.w_MQNJ.shape[1], layer.w_MQNJ.shape[3]
-    return sum(rest, first)[:, :, :before, :maps].transpose(0, 3, 1, 2), grad_x_MJC, grad_emb_MNC
+    return grad_w_PMNJQ.sum(0)[:, :, :before, :maps].transpose(0, 3, 1, 2), grad_x_MJC, grad_emb_MNC
 
 
 def _packed(w_MQNJ: Array) -> Array:
@@ -71,8 +68,20 @@ def _blocks(layer: Layer) -> int:
     return int(sets * -(-columns // COLUMNS))
 
 
+@njit(cache=True, nogil=True)
+def _forward(start: int, threads: int, blocks: int, given: Given) -> None:
+    spread(start, threads, blocks, _forward_blocks, given)
+
+
+@njit(cache=True, nogil=True)
+def _backward(start: int, threads: int, given: Given) -> None:
+    spread(start, threads, threads, _backward_pieces, given)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def _forward(w_MNJQ: Array, x_MJC: Array, emb_MNC: Array, first_N: Array, y_MQC: Array, first: int, last: int) -> None:
+def _forward_blocks(
+    w_MNJQ: Array, x_MJC: Array, emb_MNC: Array, first_N: Array, y_MQC: Array, first: int, last: int
+) -> None:
     _, fields, more, maps = w_MNJQ.shape
     before = more - MORE
     x, e, y = zero_block(before, COLUMNS), zero_block(fields, COLUMNS), zero_block(maps, COLUMNS)
@@ -99,15 +108,16 @@ def _forward(w_MNJQ: Array, x_MJC: Array, emb_MNC: Array, first_N: Array, y_MQC:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _backward(
+def _backward_pieces(
     w_MNJQ: Array,
     x_MJC: Array,
     emb_MNC: Array,
     first_N: Array,
     grad_MQC: Array,
-    grad_w_MNJQ: Array,
+    grad_w_PMNJQ: Array,
     grad_x_MJC: Array,
     grad_emb_MNC: Array,
+    blocks: int,
     first: int,
     last: int,
 ) -> None:
@@ -116,27 +126,28 @@ def _backward(
     e, grad_e = zero_block(fields, COLUMNS), zero_block(fields, COLUMNS)
     grad, grad_field = zero_block(maps, COLUMNS), zero_block(maps, COLUMNS)
     per_set = -(-x_MJC.shape[2] // COLUMNS)
-    for block in range(first, last):
-        m, start = block // per_set, block % per_set * COLUMNS
-        take(x_MJC[m], start, COLUMNS, x)
-        take(emb_MNC[m], start, COLUMNS, e)
-        take(grad_MQC[m], start, COLUMNS, grad)
-        grad_x[:] = 0
-        grad_e[:] = 0
-        for n in range(fields):
-            for j in range(first_N[n], more - MORE, 4):
-                _add_inputs(w_MNJQ, m, n, j, grad, x, e, grad_x, grad_e)
-            for q in range(maps):
-                for c in range(0, COLUMNS, LANES):
-                    store(grad_field, (q, c), product(load(grad, (q, c)), load(e, (n, c))))
-            for j in range(first_N[n], more - MORE, 3):
-                for q in range(0, maps, 4):
-                    sums = sums_of_products(grad_field, q, x, j, COLUMNS)
-                    for i in range(3):
-                        for k in range(4):
-                            grad_w_MNJQ[m, n, j + i, q + k] += sums[k][i]
-        give(grad_x, start, COLUMNS, grad_x_MJC[m])
-        give(grad_e, start, COLUMNS, grad_emb_MNC[m])
+    for piece in range(first, last):
+        for block in range(*share(blocks, piece, len(grad_w_PMNJQ))):
+            m, start = block // per_set, block % per_set * COLUMNS
+            take(x_MJC[m], start, COLUMNS, x)
+            take(emb_MNC[m], start, COLUMNS, e)
+            take(grad_MQC[m], start, COLUMNS, grad)
+            grad_x[:] = 0
+            grad_e[:] = 0
+            for n in range(fields):
+                for j in range(first_N[n], more - MORE, 4):
+                    _add_inputs(w_MNJQ, m, n, j, grad, x, e, grad_x, grad_e)
+                for q in range(maps):
+                    for c in range(0, COLUMNS, LANES):
+                        store(grad_field, (q, c), product(load(grad, (q, c)), load(e, (n, c))))
+                for j in range(first_N[n], more - MORE, 3):
+                    for q in range(0, maps, 4):
+                        sums = sums_of_products(grad_field, q, x, j, COLUMNS)
+                        for i in range(3):
+                            for k in range(4):
+                                grad_w_PMNJQ[piece, m, n, j + i, q + k] += sums[k][i]
+            give(grad_x, start, COLUMNS, grad_x_MJC[m])
+            give(grad_e, start, COLUMNS, grad_emb_MNC[m])
 
 
 @njit(inline="always")

@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from recscale.kernels.blocks import zero_block
-from recscale.kernels.threads import spread
+from recscale.kernels.threads import Given, spread, team
 from recscale.kernels.tiles import Four, plus_products, weights, zeros
 from recscale.kernels.vectors import LANES, load, store
 
@@ -20,16 +20,26 @@ Array = np.ndarray
 
 def forward(emb_RNK: Array, features_RI: Array) -> None:
     """Writes the products, after the embeddings where there is room for them."""
-    spread(lambda first, last: _forward(emb_RNK, features_RI, first, last), len(emb_RNK))
+    _forward(*team(), len(emb_RNK), (emb_RNK, features_RI))
 
 
 def backward(emb_RNK: Array, grad_RI: Array, grad_emb_RNK: Array) -> None:
     """Writes the gradient of the embeddings from that of the features."""
-    spread(lambda first, last: _backward(emb_RNK, grad_RI, grad_emb_RNK, first, last), len(emb_RNK))
+    _backward(*team(), len(emb_RNK), (emb_RNK, grad_RI, grad_emb_RNK))
+
+
+@njit(cache=True, nogil=True)
+def _forward(start: int, threads: int, rows: int, given: Given) -> None:
+    spread(start, threads, rows, _forward_rows, given)
+
+
+@njit(cache=True, nogil=True)
+def _backward(start: int, threads: int, rows: int, given: Given) -> None:
+    spread(start, threads, rows, _backward_rows, given)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _forward(emb_RNK: Array, features_RI: Array, first: int, last: int) -> None:
+def _forward_rows(emb_RNK: Array, features_RI: Array, first: int, last: int) -> None:
     _, fields, dim = emb_RNK.shape
     features = features_RI.shape[1]
     lead, eights = features - fields * (fields - 1) // 2, fields + -fields % 8
@@ -59,7 +69,7 @@ def _forward(emb_RNK: Array, features_RI: Array, first: int, last: int) -> None:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _backward(emb_RNK: Array, grad_RI: Array, grad_emb_RNK: Array, first: int, last: int) -> None:
+def _backward_rows(emb_RNK: Array, grad_RI: Array, grad_emb_RNK: Array, first: int, last: int) -> None:
     _, fields, dim = emb_RNK.shape
     features = grad_RI.shape[1]
     lead, eights = features - fields * (fields - 1) // 2, fields + -fields % 8

@@ -11,7 +11,7 @@ from numba import njit
 
 from recscale.kernels.groups import GROUPS, group_of
 from recscale.kernels.prefetch import ENTRIES_AHEAD, ROWS_AHEAD, prefetch
-from recscale.kernels.threads import spread
+from recscale.kernels.threads import Given, spread, team
 
 Array = np.ndarray
 
@@ -54,11 +54,16 @@ class Rule(NamedTuple):
 
 def take(row_L: Array, late: LateRows, rule: Rule, step: int) -> None:
     """In place: takes rows to a step."""
-    spread(lambda first, last: _take(row_L, *late, *rule, step, GROUPS, first, last), GROUPS)
+    _take(*team(), GROUPS, (row_L, *late, *rule, step, GROUPS))
+
+
+@njit(cache=True, nogil=True)
+def _take(start: int, threads: int, groups: int, given: Given) -> None:
+    spread(start, threads, groups, _take_groups, given)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _take(
+def _take_groups(
     row_L: Array,
     weight_VC: Array,
     mean_VC: Array,

@@ -1,23 +1,20 @@
 """Batch normalisation, ReLU and dropout in two passes over memory forward and two backward.
 
-Legend: M embedding sets, B batch rows, H features of a set. A block is a set or some columns of it.
+Legend: M embedding sets, B batch rows, H features of a set, P parts of all sets' rows.
 """
 # ruff: noqa: N815
 
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numba import njit
 
-from recscale.kernels.threads import spread
+from recscale.kernels.threads import share, spread, team
 
 Array = np.ndarray
 
-COLUMNS = 128
-"""Least columns of a block, where a set is cut for want of other work. Whole rows are read twice as fast as parts of
-them, and a thread that wakes up for half a set of 2,048 rows costs what it saves: there are two threads to a block.
-"""
+PARTS = 16
+"""Of the rows of all sets, at least: what threads share out. Sums are of parts, so that threads change no bit."""
 
 
 def forward(
@@ -25,9 +22,7 @@ def forward(
 ) -> tuple[Array, Array, Array]:
     """y, mean [M, H] and biased variance [M, H]; a feature is dropped where 32 random bits are below `dropped`."""
     y_MBH, mean_MH, variance_MH = np.empty_like(x_MBH), np.empty_like(gamma_MH), np.empty_like(gamma_MH)
-    arrays = (x_MBH, gamma_MH, beta_MH, y_MBH, mean_MH, variance_MH)
-    blocks = _blocks(x_MBH)
-    spread(lambda first, last: _forward(*arrays, eps, dropped, seed, blocks, first, last), len(x_MBH) * blocks)
+    _forward(*team(), x_MBH, gamma_MH, beta_MH, y_MBH, mean_MH, variance_MH, eps, dropped, seed)
     return y_MBH, mean_MH, variance_MH
 
 
@@ -51,19 +46,14 @@ class Layer(NamedTuple):
 def backward(layer: Layer, eps: float, dropped: int) -> tuple[Array, Array, Array]:
     """Gradients of x, gamma and beta; a result above 0 says that its feature was neither cut off nor dropped."""
     grads = (np.empty_like(layer.x_MBH), np.empty_like(layer.gamma_MH), np.empty_like(layer.gamma_MH))
-    blocks = _blocks(layer.x_MBH)
-    spread(lambda first, last: _backward(*layer, *grads, eps, dropped, blocks, first, last), len(layer.x_MBH) * blocks)
+    _backward(*team(), *layer, *grads, eps, dropped)
     return grads
-
-
-def _blocks(x_MBH: Array) -> int:
-    """Blocks of a set; results do not depend on them."""
-    sets, _, features = x_MBH.shape
-    return int(max(1, min(torch.get_num_threads() // (2 * sets), features // COLUMNS)))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _forward(
+    start: int,
+    threads: int,
     x_MBH: Array,
     gamma_MH: Array,
     beta_MH: Array,
@@ -73,44 +63,74 @@ def _forward(
     eps: float,
     dropped: int,
     seed: int,
-    blocks: int,
-    first_block: int,
-    last_block: int,
 ) -> None:
-    _, rows, features = x_MBH.shape
+    sets, rows, features = x_MBH.shape
+    parts = _parts(sets)
+    total_PH, square_PH = np.zeros((parts, features)), np.zeros((parts, features))
+    spread(start, threads, parts, _sums, (x_MBH, total_PH, square_PH))
+    factor_MH, shift_MH = np.empty((sets, features), np.float32), np.empty((sets, features), np.float32)
+    of_set = parts // sets
+    for m in range(sets):
+        for part in range(m * of_set + 1, (m + 1) * of_set):
+            total_PH[m * of_set] += total_PH[part]
+            square_PH[m * of_set] += square_PH[part]
+        total_H, square_H, origin_H = total_PH[m * of_set], square_PH[m * of_set], x_MBH[m, 0]
+        for h in range(features):
+            away = total_H[h] / rows
+            variance = max(square_H[h] / rows - away * away, 0.0)
+            mean = np.float64(origin_H[h]) + away
+            mean_MH[m, h] = mean
+            variance_MH[m, h] = variance
+            slope = gamma_MH[m, h] / np.sqrt(variance + eps)
+            factor_MH[m, h] = slope
+            shift_MH[m, h] = beta_MH[m, h] - mean * slope
+    spread(start, threads, parts, _results, (x_MBH, factor_MH, shift_MH, y_MBH, parts, dropped, seed))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _sums(x_MBH: Array, total_PH: Array, square_PH: Array, first: int, last: int) -> None:
+    """Of the distances from a set's first row, and of their squares."""
+    for part in range(first, last):
+        m, first_row, last_row = _rows(part, len(total_PH), x_MBH)
+        total_H, square_H, origin_H = total_PH[part], square_PH[part], x_MBH[m, 0]
+        for b in range(first_row, last_row):
+            x_H = x_MBH[m, b]
+            for h in range(len(x_H)):
+                away = np.float64(x_H[h] - origin_H[h])
+                total_H[h] += away
+                square_H[h] += away * away
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _results(
+    x_MBH: Array,
+    factor_MH: Array,
+    shift_MH: Array,
+    y_MBH: Array,
+    parts: int,
+    dropped: int,
+    seed: int,
+    first: int,
+    last: int,
+) -> None:
+    rows = x_MBH.shape[1]
     scale, limit = np.float32(2.0**32 / (2.0**32 - dropped)), np.uint32(dropped)
-    for block in range(first_block, last_block):
-        m, start, stop = _columns(block, blocks, features)
-        width = stop - start
-        total, square = np.zeros(width), np.zeros(width)
-        origin = x_MBH[m, 0, start:stop].copy()
-        for b in range(rows):
-            x_H = x_MBH[m, b, start:stop]
-            for h in range(width):
-                away = np.float64(x_H[h] - origin[h])
-                total[h] += away
-                square[h] += away * away
-        factor, shift = np.empty(width, np.float32), np.empty(width, np.float32)
-        for h in range(width):
-            away = total[h] / rows
-            variance = max(square[h] / rows - away * away, 0.0)
-            mean = np.float64(origin[h]) + away
-            mean_MH[m, start + h] = mean
-            variance_MH[m, start + h] = variance
-            slope = gamma_MH[m, start + h] / np.sqrt(variance + eps)
-            factor[h] = slope
-            shift[h] = beta_MH[m, start + h] - mean * slope
-        for b in range(rows):
-            first, second = _keys(seed, m * rows + b)
-            x_H, y_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop]
-            for h in range(width):
-                value = x_H[h] * factor[h] + shift[h]
-                kept = (_hash(start + h, first, second) >= limit) & (not value <= 0)  # NaN goes on
+    for part in range(first, last):
+        m, first_row, last_row = _rows(part, parts, x_MBH)
+        factor_H, shift_H = factor_MH[m], shift_MH[m]
+        for b in range(first_row, last_row):
+            first_key, second_key = _keys(seed, m * rows + b)
+            x_H, y_H = x_MBH[m, b], y_MBH[m, b]
+            for h in range(len(x_H)):
+                value = x_H[h] * factor_H[h] + shift_H[h]
+                kept = (_hash(h, first_key, second_key) >= limit) & (not value <= 0)  # NaN goes on
                 y_H[h] = value * scale if kept else np.float32(0)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _backward(
+    start: int,
+    threads: int,
     grad_MBH: Array,
     y_MBH: Array,
     x_MBH: Array,
@@ -122,46 +142,91 @@ def _backward(
     grad_beta_MH: Array,
     eps: float,
     dropped: int,
-    blocks: int,
-    first_block: int,
-    last_block: int,
 ) -> None:
-    _, rows, features = x_MBH.shape
-    scale = np.float32(2.0**32 / (2.0**32 - dropped))
-    for block in range(first_block, last_block):
-        m, start, stop = _columns(block, blocks, features)
+    sets, rows, features = x_MBH.shape
+    parts = _parts(sets)
+    total_PH, product_PH = np.zeros((parts, features)), np.zeros((parts, features))
+    spread(start, threads, parts, _products, (grad_MBH, y_MBH, x_MBH, mean_MH, total_PH, product_PH))
+    factor_MH, shift_MH = np.empty((sets, features), np.float32), np.empty((sets, features), np.float32)
+    slope_MH = np.empty((sets, features), np.float32)
+    scale, of_set = np.float32(2.0**32 / (2.0**32 - dropped)), parts // sets
+    for m in range(sets):
+        for part in range(m * of_set + 1, (m + 1) * of_set):
+            total_PH[m * of_set] += total_PH[part]
+            product_PH[m * of_set] += product_PH[part]
+        total_H, product_H = total_PH[m * of_set], product_PH[m * of_set]
+        for h in range(features):
+            inverse = 1 / np.sqrt(variance_MH[m, h] + eps)
+            grad_gamma_MH[m, h] = scale * product_H[h] * inverse
+            grad_beta_MH[m, h] = scale * total_H[h]
+            factor_MH[m, h] = scale * gamma_MH[m, h] * inverse
+            slope_MH[m, h] = factor_MH[m, h] * inverse * inverse * product_H[h] / rows
+            shift_MH[m, h] = factor_MH[m, h] * total_H[h] / rows
+    given = (grad_MBH, y_MBH, x_MBH, mean_MH, factor_MH, shift_MH, slope_MH, grad_x_MBH, parts)
+    spread(start, threads, parts, _gradients, given)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _products(
+    grad_MBH: Array,
+    y_MBH: Array,
+    x_MBH: Array,
+    mean_MH: Array,
+    total_PH: Array,
+    product_PH: Array,
+    first: int,
+    last: int,
+) -> None:
+    """Sums of what is passed back, and of its products with distances from the mean."""
+    for part in range(first, last):
+        m, first_row, last_row = _rows(part, len(total_PH), x_MBH)
+        total_H, product_H, mean_H, grad_BH = total_PH[part], product_PH[part], mean_MH[m], grad_MBH[m % len(grad_MBH)]
+        for b in range(first_row, last_row):
+            x_H, y_H, grad_H = x_MBH[m, b], y_MBH[m, b], grad_BH[b]
+            for h in range(len(x_H)):
+                passed = np.float32(0) if y_H[h] <= 0 else grad_H[h]
+                total_H[h] += np.float64(passed)
+                product_H[h] += np.float64(passed * (x_H[h] - mean_H[h]))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _gradients(
+    grad_MBH: Array,
+    y_MBH: Array,
+    x_MBH: Array,
+    mean_MH: Array,
+    factor_MH: Array,
+    shift_MH: Array,
+    slope_MH: Array,
+    grad_x_MBH: Array,
+    parts: int,
+    first: int,
+    last: int,
+) -> None:
+    for part in range(first, last):
+        m, first_row, last_row = _rows(part, parts, x_MBH)
+        mean_H, factor_H, shift_H, slope_H = mean_MH[m], factor_MH[m], shift_MH[m], slope_MH[m]
         grad_BH = grad_MBH[m % len(grad_MBH)]
-        width = stop - start
-        total, product = np.zeros(width), np.zeros(width)
-        mean = mean_MH[m, start:stop].copy()
-        for b in range(rows):
-            x_H, y_H, grad_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop], grad_BH[b, start:stop]
-            for h in range(width):
+        for b in range(first_row, last_row):
+            x_H, y_H, grad_H, grad_x_H = x_MBH[m, b], y_MBH[m, b], grad_BH[b], grad_x_MBH[m, b]
+            for h in range(len(x_H)):
                 passed = np.float32(0) if y_H[h] <= 0 else grad_H[h]
-                total[h] += np.float64(passed)
-                product[h] += np.float64(passed * (x_H[h] - mean[h]))
-        factor, shift = np.empty(width, np.float32), np.empty(width, np.float32)
-        slope = np.empty(width, np.float32)
-        for h in range(width):
-            inverse = 1 / np.sqrt(variance_MH[m, start + h] + eps)
-            grad_gamma_MH[m, start + h] = scale * product[h] * inverse
-            grad_beta_MH[m, start + h] = scale * total[h]
-            factor[h] = scale * gamma_MH[m, start + h] * inverse
-            slope[h] = factor[h] * inverse * inverse * product[h] / rows
-            shift[h] = factor[h] * total[h] / rows
-        for b in range(rows):
-            x_H, y_H, grad_H = x_MBH[m, b, start:stop], y_MBH[m, b, start:stop], grad_BH[b, start:stop]
-            grad_x_H = grad_x_MBH[m, b, start:stop]
-            for h in range(width):
-                passed = np.float32(0) if y_H[h] <= 0 else grad_H[h]
-                grad_x_H[h] = passed * factor[h] - shift[h] - (x_H[h] - mean[h]) * slope[h]
+                grad_x_H[h] = passed * factor_H[h] - shift_H[h] - (x_H[h] - mean_H[h]) * slope_H[h]
 
 
-@njit(cache=True, nogil=True, inline="always")
-def _columns(block: int, blocks: int, features: int) -> tuple[int, int, int]:
-    """The set of a block, and its columns: from, to."""
-    part = block % blocks
-    return block // blocks, part * features // blocks, (part + 1) * features // blocks
+@njit(inline="always")
+def _parts(sets: int) -> int:
+    """Of all sets, as many of each."""
+    return sets * max(1, PARTS // sets)
+
+
+@njit(inline="always")
+def _rows(part: int, parts: int, x_MBH: Array) -> tuple[int, int, int]:
+    """The set of a part, and its rows: from, to."""
+    sets, rows, _ = x_MBH.shape
+    of_set = parts // sets
+    first, last = share(rows, part % of_set, of_set)
+    return part // of_set, first, last
 
 
 @njit(cache=True, nogil=True, inline="always")

@@ -4,7 +4,7 @@ y_i = sum_j s_ij e_j with s = r + r^T; h = sum_i e_i y_i / 2 = sum_ij r_ij e_i e
 e_i is y_i, and with respect to r_ij it is e_i e_j, which is symmetric: half of it is computed.
 
 Legend: M embedding sets, B batch, N fields, F of them padded to whole fours, K embedding dimension per set, C = B*K
-columns.
+columns, P pieces of the blocks.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from recscale.kernels.blocks import take, zero_block
-from recscale.kernels.threads import spread
+from recscale.kernels.threads import Given, share, spread, team
 from recscale.kernels.tiles import Four, plus_products, sums_of_products, weights, zeros
 from recscale.kernels.vectors import LANES, load, plus_product, product, store
 
@@ -29,23 +29,18 @@ def forward(s_MNN: Array, emb_MBNK: Array) -> Array:
     """h [M, B, K]."""
     sets, rows, _, dim = emb_MBNK.shape
     h_MC = np.empty((sets, rows * dim), np.float32)
-    given = (_padded(s_MNN), emb_MBNK, h_MC)
-    spread(lambda first, last: _forward(*given, first, last), sets * _blocks(rows, dim))
+    _forward(*team(), sets * _blocks(rows, dim), (_padded(s_MNN), emb_MBNK, h_MC))
     return h_MC.reshape(sets, rows, dim)
 
 
 def backward(s_MNN: Array, emb_MBNK: Array, grad_MBK: Array) -> tuple[Array, Array]:
     """Gradients of the weights, [M, N, N], and of the embeddings."""
     sets, rows, fields, dim = emb_MBNK.shape
+    start, threads = team()
     s_MNF, grad_MC, grad_emb_MBNK = _padded(s_MNN), grad_MBK.reshape(sets, rows * dim), np.empty_like(emb_MBNK)
-
-    def part(first: int, last: int) -> Array:
-        grad_MFF = np.zeros((sets, s_MNF.shape[2], fields + MORE), np.float32)
-        _backward(s_MNF, emb_MBNK, grad_MC, grad_MFF, grad_emb_MBNK, first, last)
-        return grad_MFF
-
-    first, *rest = spread(part, sets * _blocks(rows, dim))
-    upper_MNN = np.triu(sum(rest, first)[:, :fields, :fields])
+    grad_PMFF = np.zeros((threads, sets, s_MNF.shape[2], fields + MORE), np.float32)
+    _backward(start, threads, (s_MNF, emb_MBNK, grad_MC, grad_PMFF, grad_emb_MBNK))
+    upper_MNN = np.triu(grad_PMFF.sum(0)[:, :fields, :fields])
     return upper_MNN + np.triu(upper_MNN, 1).swapaxes(1, 2), grad_emb_MBNK
 
 
@@ -60,8 +55,18 @@ def _blocks(rows: int, dim: int) -> int:
     return -(-rows * dim // COLUMNS)
 
 
+@njit(cache=True, nogil=True)
+def _forward(start: int, threads: int, blocks: int, given: Given) -> None:
+    spread(start, threads, blocks, _forward_blocks, given)
+
+
+@njit(cache=True, nogil=True)
+def _backward(start: int, threads: int, given: Given) -> None:
+    spread(start, threads, threads, _backward_pieces, given)
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
-def _forward(s_MNF: Array, emb_MBNK: Array, h_MC: Array, first: int, last: int) -> None:
+def _forward_blocks(s_MNF: Array, emb_MBNK: Array, h_MC: Array, first: int, last: int) -> None:
     _, rows, _, dim = emb_MBNK.shape
     fours, blocks = s_MNF.shape[2], _blocks(rows, dim)
     e, h = zero_block(fours, COLUMNS), zero_block(1, COLUMNS)
@@ -83,32 +88,33 @@ def _forward(s_MNF: Array, emb_MBNK: Array, h_MC: Array, first: int, last: int) 
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _backward(
-    s_MNF: Array, emb_MBNK: Array, grad_MC: Array, grad_MFF: Array, grad_emb_MBNK: Array, first: int, last: int
+def _backward_pieces(
+    s_MNF: Array, emb_MBNK: Array, grad_MC: Array, grad_PMFF: Array, grad_emb_MBNK: Array, first: int, last: int
 ) -> None:
     _, rows, fields, dim = emb_MBNK.shape
     fours, blocks = s_MNF.shape[2], _blocks(rows, dim)
     e, grad = zero_block(fours + MORE, COLUMNS), zero_block(1, COLUMNS)
     grad_e, pushed = zero_block(fours, COLUMNS), zero_block(4, COLUMNS)
-    for block in range(first, last):
-        m, start = block // blocks, block % blocks * COLUMNS
-        _take(emb_MBNK[m], start, e)
-        take(grad_MC[m : m + 1], start, COLUMNS, grad)
-        for i in range(0, fours, 4):
-            for c in range(0, COLUMNS, 2 * LANES):
-                y0, y1 = _partners(s_MNF, m, i, e, c)
-                grad0, grad1 = load(grad, (0, c)), load(grad, (0, c + LANES))
-                for f in range(4):
-                    store(grad_e, (i + f, c), product(grad0, y0[f]))
-                    store(grad_e, (i + f, c + LANES), product(grad1, y1[f]))
-                    store(pushed, (f, c), product(grad0, load(e, (i + f, c))))
-                    store(pushed, (f, c + LANES), product(grad1, load(e, (i + f, c + LANES))))
-            for j in range(i, fields, 3):
-                sums = sums_of_products(pushed, 0, e, j, COLUMNS)
-                for k in range(4):
-                    for f in range(3):
-                        grad_MFF[m, i + k, j + f] += sums[k][f]
-        _give(grad_e, grad_emb_MBNK[m], start)
+    for piece in range(first, last):
+        for block in range(*share(len(emb_MBNK) * blocks, piece, len(grad_PMFF))):
+            m, start = block // blocks, block % blocks * COLUMNS
+            _take(emb_MBNK[m], start, e)
+            take(grad_MC[m : m + 1], start, COLUMNS, grad)
+            for i in range(0, fours, 4):
+                for c in range(0, COLUMNS, 2 * LANES):
+                    y0, y1 = _partners(s_MNF, m, i, e, c)
+                    grad0, grad1 = load(grad, (0, c)), load(grad, (0, c + LANES))
+                    for f in range(4):
+                        store(grad_e, (i + f, c), product(grad0, y0[f]))
+                        store(grad_e, (i + f, c + LANES), product(grad1, y1[f]))
+                        store(pushed, (f, c), product(grad0, load(e, (i + f, c))))
+                        store(pushed, (f, c + LANES), product(grad1, load(e, (i + f, c + LANES))))
+                for j in range(i, fields, 3):
+                    sums = sums_of_products(pushed, 0, e, j, COLUMNS)
+                    for k in range(4):
+                        for f in range(3):
+                            grad_PMFF[piece, m, i + k, j + f] += sums[k][f]
+            _give(grad_e, grad_emb_MBNK[m], start)
 
 
 @njit(inline="always")

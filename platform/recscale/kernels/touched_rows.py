@@ -11,7 +11,7 @@ from numba import njit
 
 from recscale.kernels.groups import GROUPS, group_of
 from recscale.kernels.prefetch import ENTRIES_AHEAD, ROWS_AHEAD, prefetch
-from recscale.kernels.threads import spread
+from recscale.kernels.threads import Given, spread, team
 
 Array = np.ndarray
 
@@ -57,7 +57,7 @@ def lazy_adam(
     """
     rates = (1 - beta1, beta2, 1 - beta2, step_size, 1 / correction2, eps, coupled, shrink)
     arrays = (*touched, mean_VC, square_VC, step_V)
-    spread(lambda first, last: _lazy_adam(*arrays, step, *map(np.float32, rates), GROUPS, first, last), GROUPS)
+    _lazy_adam(*team(), GROUPS, (*arrays, step, *map(np.float32, rates), GROUPS))
 
 
 def rowwise_adagrad(
@@ -65,7 +65,17 @@ def rowwise_adagrad(
 ) -> None:
     """In place: accumulators and weights of the touched rows."""
     rates = (learning_rate, eps, coupled, shrink)
-    spread(lambda first, last: _rowwise_adagrad(*touched, sum_VM, *map(np.float32, rates), GROUPS, first, last), GROUPS)
+    _rowwise_adagrad(*team(), GROUPS, (*touched, sum_VM, *map(np.float32, rates), GROUPS))
+
+
+@njit(cache=True, nogil=True)
+def _lazy_adam(start: int, threads: int, groups: int, given: Given) -> None:
+    spread(start, threads, groups, _lazy_adam_groups, given)
+
+
+@njit(cache=True, nogil=True)
+def _rowwise_adagrad(start: int, threads: int, groups: int, given: Given) -> None:
+    spread(start, threads, groups, _rowwise_adagrad_groups, given)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -121,7 +131,7 @@ def moves(row_U: Array, weight_VC: Array, old_UC: Array) -> Array:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _lazy_adam(
+def _lazy_adam_groups(
     row_L: Array,
     grad_LC: Array,
     weight_VC: Array,
@@ -164,7 +174,7 @@ def _lazy_adam(
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _rowwise_adagrad(
+def _rowwise_adagrad_groups(
     row_L: Array,
     grad_LC: Array,
     weight_VC: Array,
