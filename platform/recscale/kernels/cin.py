@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from recscale.kernels.blocks import give, take, zero_block
-from recscale.kernels.threads import Given, share, spread, team
+from recscale.kernels.threads import Given, piece, share, spread, team
 from recscale.kernels.tiles import plus_products, sums_of_products, weights, zeros
 from recscale.kernels.vectors import LANES, load, plus_product, product, store
 
@@ -78,7 +78,7 @@ def _backward(start: int, threads: int, given: Given) -> None:
     spread(start, threads, threads, _backward_pieces, given)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@piece
 def _forward_blocks(
     w_MNJQ: Array, x_MJC: Array, emb_MNC: Array, first_N: Array, y_MQC: Array, first: int, last: int
 ) -> None:
@@ -107,7 +107,7 @@ def _forward_blocks(
         give(y, start, COLUMNS, y_MQC[m])
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@piece
 def _backward_pieces(
     w_MNJQ: Array,
     x_MJC: Array,
@@ -126,8 +126,8 @@ def _backward_pieces(
     e, grad_e = zero_block(fields, COLUMNS), zero_block(fields, COLUMNS)
     grad, grad_field = zero_block(maps, COLUMNS), zero_block(maps, COLUMNS)
     per_set = -(-x_MJC.shape[2] // COLUMNS)
-    for piece in range(first, last):
-        for block in range(*share(blocks, piece, len(grad_w_PMNJQ))):
+    for number in range(first, last):
+        for block in range(*share(blocks, number, len(grad_w_PMNJQ))):
             m, start = block // per_set, block % per_set * COLUMNS
             take(x_MJC[m], start, COLUMNS, x)
             take(emb_MNC[m], start, COLUMNS, e)
@@ -145,7 +145,7 @@ def _backward_pieces(
                         sums = sums_of_products(grad_field, q, x, j, COLUMNS)
                         for i in range(3):
                             for k in range(4):
-                                grad_w_PMNJQ[piece, m, n, j + i, q + k] += sums[k][i]
+                                grad_w_PMNJQ[number, m, n, j + i, q + k] += sums[k][i]
             give(grad_x, start, COLUMNS, grad_x_MJC[m])
             give(grad_e, start, COLUMNS, grad_emb_MNC[m])
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from recscale.kernels.threads import Given, share, spread, team
+from recscale.kernels.threads import Given, piece, share, spread, team
 
 Array = np.ndarray
 
@@ -51,7 +51,7 @@ def _backward(start: int, threads: int, given: Given) -> None:
     spread(start, threads, threads, _backward_pieces, given)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@piece
 def _forward_rows(
     x_BI: Array, x0_BI: Array, product_BI: Array, bias_I: Array, y_BI: Array, first: int, last: int
 ) -> None:
@@ -61,7 +61,7 @@ def _forward_rows(
             y_I[i] = x0_I[i] * (product_I[i] + bias_I[i]) + x_I[i]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@piece
 def _backward_pieces(
     grad_BI: Array,
     x0_BI: Array,
@@ -74,9 +74,9 @@ def _backward_pieces(
     first: int,
     last: int,
 ) -> None:
-    for piece in range(first, last):
-        grad_bias_I = grad_bias_PI[piece]
-        for b in range(*share(len(grad_BI), piece, len(grad_bias_PI))):
+    for number in range(first, last):
+        grad_bias_I = grad_bias_PI[number]
+        for b in range(*share(len(grad_BI), number, len(grad_bias_PI))):
             grad_I, x0_I, product_I = grad_BI[b], x0_BI[b], product_BI[b]
             grad_product_I, grad_x0_I = grad_product_BI[b], grad_x0_BI[b]
             for i in range(len(grad_I)):

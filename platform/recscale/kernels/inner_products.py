@@ -11,7 +11,7 @@ import numpy as np
 from numba import njit
 
 from recscale.kernels.blocks import zero_block
-from recscale.kernels.threads import Given, spread, team
+from recscale.kernels.threads import Given, piece, spread, team
 from recscale.kernels.tiles import Four, plus_products, weights, zeros
 from recscale.kernels.vectors import LANES, load, store
 
@@ -38,7 +38,7 @@ def _backward(start: int, threads: int, rows: int, given: Given) -> None:
     spread(start, threads, rows, _backward_rows, given)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@piece
 def _forward_rows(emb_RNK: Array, features_RI: Array, first: int, last: int) -> None:
     _, fields, dim = emb_RNK.shape
     features = features_RI.shape[1]
@@ -68,7 +68,7 @@ def _forward_rows(emb_RNK: Array, features_RI: Array, first: int, last: int) -> 
             features_RI[row, x] = line[0, x]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@piece
 def _backward_rows(emb_RNK: Array, grad_RI: Array, grad_emb_RNK: Array, first: int, last: int) -> None:
     _, fields, dim = emb_RNK.shape
     features = grad_RI.shape[1]

@@ -11,7 +11,7 @@ from numba import njit
 
 from recscale.kernels.groups import GROUPS, group_of
 from recscale.kernels.prefetch import ENTRIES_AHEAD, ROWS_AHEAD, prefetch
-from recscale.kernels.threads import Given, spread, team
+from recscale.kernels.threads import Given, piece, spread, team
 
 Array = np.ndarray
 
@@ -62,7 +62,7 @@ def _take(start: int, threads: int, groups: int, given: Given) -> None:
     spread(start, threads, groups, _take_groups, given)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@piece
 def _take_groups(
     row_L: Array,
     weight_VC: Array,

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-from recscale.kernels.threads import share, spread, team
+from recscale.kernels.threads import piece, share, spread, team
 
 Array = np.ndarray
 
@@ -72,8 +72,9 @@ def _forward(
     of_set = parts // sets
     for m in range(sets):
         for part in range(m * of_set + 1, (m + 1) * of_set):
-            total_PH[m * of_set] += total_PH[part]
-            square_PH[m * of_set] += square_PH[part]
+            for h in range(features):
+                total_PH[m * of_set, h] += total_PH[part, h]
+                square_PH[m * of_set, h] += square_PH[part, h]
         total_H, square_H, origin_H = total_PH[m * of_set], square_PH[m * of_set], x_MBH[m, 0]
         for h in range(features):
             away = total_H[h] / rows
@@ -87,7 +88,7 @@ def _forward(
     spread(start, threads, parts, _results, (x_MBH, factor_MH, shift_MH, y_MBH, parts, dropped, seed))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@piece
 def _sums(x_MBH: Array, total_PH: Array, square_PH: Array, first: int, last: int) -> None:
     """Of the distances from a set's first row, and of their squares."""
     for part in range(first, last):
@@ -101,7 +102,7 @@ def _sums(x_MBH: Array, total_PH: Array, square_PH: Array, first: int, last: int
                 square_H[h] += away * away
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@piece
 def _results(
     x_MBH: Array,
     factor_MH: Array,
@@ -152,8 +153,9 @@ def _backward(
     scale, of_set = np.float32(2.0**32 / (2.0**32 - dropped)), parts // sets
     for m in range(sets):
         for part in range(m * of_set + 1, (m + 1) * of_set):
-            total_PH[m * of_set] += total_PH[part]
-            product_PH[m * of_set] += product_PH[part]
+            for h in range(features):
+                total_PH[m * of_set, h] += total_PH[part, h]
+                product_PH[m * of_set, h] += product_PH[part, h]
         total_H, product_H = total_PH[m * of_set], product_PH[m * of_set]
         for h in range(features):
             inverse = 1 / np.sqrt(variance_MH[m, h] + eps)
@@ -166,7 +168,7 @@ def _backward(
     spread(start, threads, parts, _gradients, given)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@piece
 def _products(
     grad_MBH: Array,
     y_MBH: Array,
@@ -189,7 +191,7 @@ def _products(
                 product_H[h] += np.float64(passed * (x_H[h] - mean_H[h]))
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@piece
 def _gradients(
     grad_MBH: Array,
     y_MBH: Array,

@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 
 from recscale.kernels.blocks import take, zero_block
-from recscale.kernels.threads import Given, share, spread, team
+from recscale.kernels.threads import Given, piece, share, spread, team
 from recscale.kernels.tiles import Four, plus_products, sums_of_products, weights, zeros
 from recscale.kernels.vectors import LANES, load, plus_product, product, store
 
@@ -65,7 +65,7 @@ def _backward(start: int, threads: int, given: Given) -> None:
     spread(start, threads, threads, _backward_pieces, given)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@piece
 def _forward_blocks(s_MNF: Array, emb_MBNK: Array, h_MC: Array, first: int, last: int) -> None:
     _, rows, _, dim = emb_MBNK.shape
     fours, blocks = s_MNF.shape[2], _blocks(rows, dim)
@@ -87,7 +87,7 @@ def _forward_blocks(s_MNF: Array, emb_MBNK: Array, h_MC: Array, first: int, last
             h_MC[m, start + c] = h[0, c] * np.float32(0.5)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@piece
 def _backward_pieces(
     s_MNF: Array, emb_MBNK: Array, grad_MC: Array, grad_PMFF: Array, grad_emb_MBNK: Array, first: int, last: int
 ) -> None:
@@ -95,8 +95,8 @@ def _backward_pieces(
     fours, blocks = s_MNF.shape[2], _blocks(rows, dim)
     e, grad = zero_block(fours + MORE, COLUMNS), zero_block(1, COLUMNS)
     grad_e, pushed = zero_block(fours, COLUMNS), zero_block(4, COLUMNS)
-    for piece in range(first, last):
-        for block in range(*share(len(emb_MBNK) * blocks, piece, len(grad_PMFF))):
+    for number in range(first, last):
+        for block in range(*share(len(emb_MBNK) * blocks, number, len(grad_PMFF))):
             m, start = block // blocks, block % blocks * COLUMNS
             _take(emb_MBNK[m], start, e)
             take(grad_MC[m : m + 1], start, COLUMNS, grad)
@@ -113,7 +113,7 @@ def _backward_pieces(
                     sums = sums_of_products(pushed, 0, e, j, COLUMNS)
                     for k in range(4):
                         for f in range(3):
-                            grad_PMFF[piece, m, i + k, j + f] += sums[k][f]
+                            grad_PMFF[number, m, i + k, j + f] += sums[k][f]
             _give(grad_e, grad_emb_MBNK[m], start)
 
 

@@ -34,20 +34,24 @@ def _start() -> int:
     return ctypes.cast(found, ctypes.c_void_p).value or 0
 
 
+piece = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+"""Compiles what `spread` runs; neither called from Python nor kept on disk, for the kernel that spreads it is."""
+
+
 @njit(inline="always")
-def share(count: int, piece: int, pieces: int) -> tuple[int, int]:
+def share(count: int, number: int, pieces: int) -> tuple[int, int]:
     """A piece of 0..count, first and last, for kernels whose pieces have sums of their own."""
-    return count * piece // pieces, count * (piece + 1) // pieces
+    return count * number // pieces, count * (number + 1) // pieces
 
 
 @intrinsic
-def spread(_typing: Any, start: Any, threads: Any, count: Any, piece: Any, given: Any) -> Any:
-    """piece(*given, first, last) for as many pieces of 0..count as there are threads; `piece` is a compiled function.
+def spread(_typing: Any, start: Any, threads: Any, count: Any, of: Any, given: Any) -> Any:
+    """of(*given, first, last) for as many pieces of 0..count as there are threads; `of` was compiled by `piece`.
 
     On this thread alone where `start` is 0. An error in a piece is one here, once all are done.
     """
     signature_of_piece = types.void(*given.types, types.intp, types.intp)
-    compiled = piece.dispatcher.get_compile_result(signature_of_piece)
+    compiled = of.dispatcher.get_compile_result(signature_of_piece)
     described = compiled.fndesc
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -73,7 +77,7 @@ def spread(_typing: Any, start: Any, threads: Any, count: Any, piece: Any, given
             context.call_conv.return_user_exc(builder, RuntimeError, ("a piece of a kernel failed",))
         return context.get_dummy_value()
 
-    return types.void(types.intp, types.intp, types.intp, piece, given), generate
+    return types.void(types.intp, types.intp, types.intp, of, given), generate
 
 
 def _worker(context: Any, module: Any, shared: Any, described: Any) -> Any:

@@ -11,7 +11,7 @@ from numba import njit
 
 from recscale.kernels.groups import GROUPS, group_of
 from recscale.kernels.prefetch import ENTRIES_AHEAD, ROWS_AHEAD, prefetch
-from recscale.kernels.threads import Given, spread, team
+from recscale.kernels.threads import Given, piece, spread, team
 
 Array = np.ndarray
 
@@ -130,7 +130,7 @@ def moves(row_U: Array, weight_VC: Array, old_UC: Array) -> Array:
     return moved_UC
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@piece
 def _lazy_adam_groups(
     row_L: Array,
     grad_LC: Array,
@@ -173,7 +173,7 @@ def _lazy_adam_groups(
             weight_VC[row, c] = weight * shrink - step_size * mean / (np.sqrt(square * correction) + eps)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@piece
 def _rowwise_adagrad_groups(
     row_L: Array,
     grad_LC: Array,
