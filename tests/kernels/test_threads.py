@@ -1,13 +1,15 @@
 """Kernels in pieces on torch's threads."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from numba import njit
 
-from recscale.kernels import norm_relu_dropout, threads
+from recscale.kernels import cin, cross, norm_relu_dropout, pairs, threads
 from recscale.kernels.threads import share, spread, team
 
 
@@ -69,10 +71,35 @@ def test_without_openmp_kernels_run_on_one_thread(monkeypatch: pytest.MonkeyPatc
     assert threads._start.__wrapped__() == 0
 
 
-def test_the_number_of_threads_changes_no_bit() -> None:
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells a process's threads")
+def test_fewer_pieces_than_threads_end_none_of_torchs_threads() -> None:
+    torch.set_num_threads(3)
+    x = torch.randn(300, 300)
+    _ = x @ x
+    before = {task.name for task in Path("/proc/self/task").iterdir()}
+    _noted(*team(), 2, (np.zeros(2), np.zeros(2, np.int64), 1.0))
+    assert {task.name for task in Path("/proc/self/task").iterdir()} >= before
+
+
+def test_threads_of_python_may_run_kernels_at_once() -> None:
+    torch.set_num_threads(2)
+
+    def one(_: int) -> bool:
+        torch.set_num_threads(2)
+        times = np.zeros(1000)
+        for _ in range(50):
+            _noted(*team(), 1000, (times, np.zeros(1000, np.int64), 1.0))
+        return bool((times == 50).all())
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(one, range(8)))
+
+
+@pytest.mark.parametrize(("sets", "rows"), [(3, 64), (1, 64), (1, 5), (35, 3)])
+def test_the_number_of_threads_changes_no_bit(sets: int, rows: int) -> None:
     rng = np.random.default_rng(0)
-    x_MBH = rng.normal(size=(3, 64, 300)).astype(np.float32)
-    gamma, beta = rng.normal(size=(2, 3, 300)).astype(np.float32)
+    x_MBH = rng.normal(size=(sets, rows, 300)).astype(np.float32)
+    gamma, beta = rng.normal(size=(2, sets, 300)).astype(np.float32)
     results = []
     for number in (1, 2, 4):
         torch.set_num_threads(number)
@@ -81,3 +108,37 @@ def test_the_number_of_threads_changes_no_bit() -> None:
         results.append((y, mean, variance, *norm_relu_dropout.backward(layer, 1e-5, 2**30)))
     for others in zip(*results, strict=True):
         assert all(np.array_equal(others[0], other) for other in others)
+
+
+def _cin(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    x_MJC, emb_MNC = (rng.normal(size=(2, count, 700)).astype(np.float32) for count in (6, 7))
+    w_MQNJ, grad_MQC = (rng.normal(size=shape).astype(np.float32) for shape in ((2, 5, 7, 6), (2, 5, 700)))
+    layer = cin.Layer(w_MQNJ, x_MJC, emb_MNC, np.zeros(7, np.int64))
+    return cin.forward(layer), *cin.backward(layer, grad_MQC)
+
+
+def _pairs(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    s_MNN, emb_MBNK = rng.normal(size=(2, 7, 7)).astype(np.float32), rng.normal(size=(2, 90, 7, 9)).astype(np.float32)
+    grad_MBK = rng.normal(size=(2, 90, 9)).astype(np.float32)
+    return pairs.forward(s_MNN, emb_MBNK), *pairs.backward(s_MNN, emb_MBNK, grad_MBK)
+
+
+def _cross(rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    given, x0, product = rng.normal(size=(3, 50, 9)).astype(np.float32)
+    layer, y, grad_x0 = cross.Layer(given, x0, product, x0[0].copy()), np.empty_like(x0), np.empty_like(x0)
+    cross.forward(layer, y)
+    return y, grad_x0, *cross.backward(layer, grad_x0, first_time=True)
+
+
+@pytest.mark.parametrize("kernel", [_cin, _pairs, _cross])
+def test_kernels_with_sums_of_pieces_are_the_same_but_for_rounding_on_any_number_of_threads(
+    kernel: Callable[[np.random.Generator], tuple[np.ndarray, ...]],
+) -> None:
+    results = {}
+    for number in (1, 2, 9, 9):
+        torch.set_num_threads(number)
+        found = kernel(np.random.default_rng(0))
+        assert all(map(np.array_equal, found, results.setdefault(number, found)))
+    for number in (2, 9):
+        for ours, alone in zip(results[number], results[1], strict=True):
+            np.testing.assert_allclose(ours, alone, rtol=1e-5, atol=1e-5 * np.abs(alone).max())

@@ -1,8 +1,14 @@
 """Vectors and tiles of kernels against numpy, at places of every kind."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from numba import njit
+from numba.core.errors import TypingError
 
 from recscale.kernels.blocks import give, take, zero_block
 from recscale.kernels.tiles import plus_products, sums_of_products, weights, zeros
@@ -96,3 +102,37 @@ def test_a_block_holds_columns_and_zeros_beyond_the_last(start: int, columns: in
     assert block.ctypes.data % 64 == 0
     np.testing.assert_array_equal(taking[:, start : start + held], given[:, start : start + held])
     assert (np.delete(taking, np.s_[start : start + held], 1) == 5).all()
+
+
+@pytest.mark.parametrize("wrong", [np.zeros(64), np.zeros(64, np.float32)[::2], np.zeros((64, 2), np.float32).T])
+def test_other_arrays_are_refused(wrong: np.ndarray) -> None:
+    @njit
+    def read(array: np.ndarray, place: tuple[int, ...]) -> float:
+        return total(load(array, place))
+
+    with pytest.raises(TypingError, match="contiguous arrays of float32"):
+        read(wrong, (0,) * wrong.ndim)
+
+
+OTHER_WIDTH = """
+import sys
+import llvmlite.binding as llvm
+told = llvm.get_host_cpu_features
+wide = told().get("avx512f")
+llvm.get_host_cpu_features = lambda: {"avx512f": not wide}
+from recscale.kernels import vectors
+llvm.get_host_cpu_features = told
+assert vectors.LANES == (8 if wide else 16)
+import pytest
+sys.exit(pytest.main(["-q", "-m", "not slow", "-p", "no:cacheprovider", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.slow
+def test_kernels_are_right_with_the_vectors_of_other_cpus(tmp_path: Path) -> None:
+    tests = Path(__file__).parents[1]
+    files = [tests / name for name in ("kernels/test_vectors.py", "models/test_cin.py", "models/test_pairs.py")]
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    command = [sys.executable, "-c", OTHER_WIDTH, *map(str, files)]
+    found = subprocess.run(command, env=environment, cwd=tests.parent, capture_output=True, text=True, check=False)
+    assert found.returncode == 0, found.stdout + found.stderr

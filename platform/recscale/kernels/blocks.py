@@ -11,7 +11,8 @@ LINE = 64
 def zero_block(rows: int, columns: int) -> np.ndarray:
     """Float32 zeros that start with a cache line: else a vector of 64 bytes is of two.
 
-    [rows, columns and a line more]: rows whose distance is a power of two would share few places of a cache.
+    [rows, columns and a line more]: a vector may be read or written from any of the columns on, and rows whose distance
+    is a power of two would share few places of a cache.
     """
     width = columns + LINE // 4
     room = np.zeros(rows * width + LINE // 4, np.float32)

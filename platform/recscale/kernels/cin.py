@@ -47,12 +47,13 @@ def forward(layer: Layer) -> Array:
 
 
 def backward(layer: Layer, grad_MQC: Array) -> tuple[Array, Array, Array]:
-    """Gradients of the weights (anything where they are zero), of `x_MJC` and of `emb_MNC`."""
+    """Gradients of the weights (zero before `first_N`), of `x_MJC` and of `emb_MNC`."""
     start, threads = team()
+    pieces = min(threads, _blocks(layer))
     w_MNJQ, grad_x_MJC, grad_emb_MNC = _packed(layer.w_MQNJ), np.empty_like(layer.x_MJC), np.empty_like(layer.emb_MNC)
-    grad_w_PMNJQ = np.zeros((threads, *w_MNJQ.shape), np.float32)
+    grad_w_PMNJQ = np.zeros((pieces, *w_MNJQ.shape), np.float32)
     given = (w_MNJQ, *layer[1:], grad_MQC, grad_w_PMNJQ, grad_x_MJC, grad_emb_MNC, _blocks(layer))
-    _backward(start, threads, given)
+    _backward(start, threads, pieces, given)
     maps, before = layer.w_MQNJ.shape[1], layer.w_MQNJ.shape[3]
     return grad_w_PMNJQ.sum(0)[:, :, :before, :maps].transpose(0, 3, 1, 2), grad_x_MJC, grad_emb_MNC
 
@@ -74,8 +75,8 @@ def _forward(start: int, threads: int, blocks: int, given: Given) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _backward(start: int, threads: int, given: Given) -> None:
-    spread(start, threads, threads, _backward_pieces, given)
+def _backward(start: int, threads: int, pieces: int, given: Given) -> None:
+    spread(start, threads, pieces, _backward_pieces, given)
 
 
 @piece

@@ -35,9 +35,10 @@ def forward(layer: Layer, y_BI: Array) -> None:
 def backward(layer: Layer, grad_x0_BI: Array, first_time: bool) -> tuple[Array, Array]:
     """Gradients of the product and the bias; x0's is added to `grad_x0_BI`, or written there the first time."""
     start, threads = team()
+    pieces = min(threads, len(layer.given_BI))
     grad_product_BI = np.empty_like(layer.given_BI)
-    grad_bias_PI = np.zeros((threads, len(layer.bias_I)))  # in float64: as many numbers are added as a batch has rows
-    _backward(start, threads, (*layer, grad_product_BI, grad_x0_BI, grad_bias_PI, first_time))
+    grad_bias_PI = np.zeros((pieces, len(layer.bias_I)))  # in float64: as many numbers are added as a batch has rows
+    _backward(start, threads, pieces, (*layer, grad_product_BI, grad_x0_BI, grad_bias_PI, first_time))
     return grad_product_BI, grad_bias_PI.sum(0).astype(np.float32)
 
 
@@ -47,8 +48,8 @@ def _forward(start: int, threads: int, rows: int, given: Given) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _backward(start: int, threads: int, given: Given) -> None:
-    spread(start, threads, threads, _backward_pieces, given)
+def _backward(start: int, threads: int, pieces: int, given: Given) -> None:
+    spread(start, threads, pieces, _backward_pieces, given)
 
 
 @piece

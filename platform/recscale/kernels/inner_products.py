@@ -1,7 +1,7 @@
 """Inner products of all pairs of fields, a row at a time in the nearest cache; half of its Gram matrix is what is kept.
 
 The gradient of e_i is the sum over j of that of <e_i, e_j> times e_j. Eight fields are taken at once. A triangle and a
-line of features are copied by whole vectors, in the order in which the next one overwrites what was too much.
+line of features are copied by whole vectors: what is too much is overwritten by the next, or lies in padding.
 
 Legend: R rows (sets x batch), N fields, in blocks padded to whole eights, K embedding dimension per set, X = N*K,
 I features: the embeddings where they lead, then a product of every pair i < j.

@@ -13,7 +13,7 @@ from recscale.kernels.threads import piece, share, spread, team
 
 Array = np.ndarray
 
-PARTS = 16
+PARTS = 32
 """Of the rows of all sets, at least: what threads share out. Sums are of parts, so that threads change no bit."""
 
 
@@ -219,7 +219,7 @@ def _gradients(
 @njit(inline="always")
 def _parts(sets: int) -> int:
     """Of all sets, as many of each."""
-    return sets * max(1, PARTS // sets)
+    return sets * -(-PARTS // sets)
 
 
 @njit(inline="always")

@@ -37,9 +37,10 @@ def backward(s_MNN: Array, emb_MBNK: Array, grad_MBK: Array) -> tuple[Array, Arr
     """Gradients of the weights, [M, N, N], and of the embeddings."""
     sets, rows, fields, dim = emb_MBNK.shape
     start, threads = team()
+    pieces = min(threads, sets * _blocks(rows, dim))
     s_MNF, grad_MC, grad_emb_MBNK = _padded(s_MNN), grad_MBK.reshape(sets, rows * dim), np.empty_like(emb_MBNK)
-    grad_PMFF = np.zeros((threads, sets, s_MNF.shape[2], fields + MORE), np.float32)
-    _backward(start, threads, (s_MNF, emb_MBNK, grad_MC, grad_PMFF, grad_emb_MBNK))
+    grad_PMFF = np.zeros((pieces, sets, s_MNF.shape[2], fields + MORE), np.float32)
+    _backward(start, threads, pieces, (s_MNF, emb_MBNK, grad_MC, grad_PMFF, grad_emb_MBNK))
     upper_MNN = np.triu(grad_PMFF.sum(0)[:, :fields, :fields])
     return upper_MNN + np.triu(upper_MNN, 1).swapaxes(1, 2), grad_emb_MBNK
 
@@ -61,8 +62,8 @@ def _forward(start: int, threads: int, blocks: int, given: Given) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _backward(start: int, threads: int, given: Given) -> None:
-    spread(start, threads, threads, _backward_pieces, given)
+def _backward(start: int, threads: int, pieces: int, given: Given) -> None:
+    spread(start, threads, pieces, _backward_pieces, given)
 
 
 @piece

@@ -1,7 +1,4 @@
-"""Rows that a kernel will need soon are asked for while it works on others: a batch looks them up all over a table.
-
-A kernel's cache on disk does not notice that something here has changed: delete it to measure another distance.
-"""
+"""Rows that a kernel will need soon are asked for while it works on others: a batch looks them up all over a table."""
 
 from typing import Any
 

@@ -1,7 +1,8 @@
 """Pieces of a kernel on torch's own threads, without Python.
 
 These wait for more work for a moment after each of torch's operations, where a pool of our own would have to be woken:
-that costs as much as half of a small kernel saves.
+that costs as much as half of a small kernel saves. As torch's operations, kernels on several threads hang in a process
+that was forked off one whose threads had started.
 """
 
 import ctypes
@@ -15,12 +16,13 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 COUNT = ir.IntType(64)
+FAILED = "a piece of a kernel failed, most likely for want of memory"
 Given = tuple[Any, ...]
 """What all pieces of a kernel are given."""
 
 
 def team() -> tuple[int, int]:
-    """Whom `spread` takes: the address of what starts torch's threads, 0 where there is none, and how many they are."""
+    """What `spread` is given first: the address of what starts torch's threads, 0 where there is none, and how many."""
     return _start(), torch.get_num_threads()
 
 
@@ -46,9 +48,11 @@ def share(count: int, number: int, pieces: int) -> tuple[int, int]:
 
 @intrinsic
 def spread(_typing: Any, start: Any, threads: Any, count: Any, of: Any, given: Any) -> Any:
-    """of(*given, first, last) for as many pieces of 0..count as there are threads; `of` was compiled by `piece`.
+    """of(*given, first, last) for as many pieces of 0..count as there are threads, at most `count`; `of` is a `piece`.
 
-    On this thread alone where `start` is 0. An error in a piece is one here, once all are done.
+    On this thread alone where there is one piece, or `start` is 0. An error in a piece, which can only be for want of
+    memory, is one here, once all are done. What spreads stands in the file of what is spread, for numba's cache on disk
+    notices changes of that file only.
     """
     signature_of_piece = types.void(*given.types, types.intp, types.intp)
     compiled = of.dispatcher.get_compile_result(signature_of_piece)
@@ -71,10 +75,11 @@ def spread(_typing: Any, start: Any, threads: Any, count: Any, of: Any, given: A
             with otherwise:
                 number = ir.IntType(32)
                 entry = ir.FunctionType(ir.VoidType(), [work.type, raw.type, number, number]).as_pointer()
-                builder.call(builder.inttoptr(start, entry), [work, raw, builder.trunc(pieces, number), number(0)])
+                team_size = builder.trunc(threads, number)  # all, whatever the pieces: a smaller team would end threads
+                builder.call(builder.inttoptr(start, entry), [work, raw, team_size, number(0)])
         failed = builder.load(cgutils.gep_inbounds(builder, room, 0, 1))
         with cgutils.if_unlikely(builder, builder.icmp_signed("!=", failed, COUNT(0))):
-            context.call_conv.return_user_exc(builder, RuntimeError, ("a piece of a kernel failed",))
+            context.call_conv.return_user_exc(builder, RuntimeError, (FAILED,))
         return context.get_dummy_value()
 
     return types.void(types.intp, types.intp, types.intp, of, given), generate

@@ -2,8 +2,7 @@
 
 What LLVM makes vectors of by itself is an innermost loop, whose sums it reads and writes at every turn. With these, a
 kernel says which sums it holds: twelve at most, for a CPU with AVX2 has sixteen registers. A place is a tuple of
-indices, none of them negative; arrays are contiguous. As with `prefetch`, a kernel's cache on disk does not notice that
-something here has changed.
+indices, none of them negative; nobody asks whether the array has them.
 """
 
 from typing import Any
@@ -12,6 +11,7 @@ import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic, models, register_model
 from numba.np.arrayobj import make_array
 
@@ -27,12 +27,12 @@ Vector = Any
 
 
 class _VectorType(types.Type):  # type: ignore[misc]
-    """To numba."""
+    """As numba's typing knows it."""
 
 
 @register_model(_VectorType)
 class _VectorModel(models.PrimitiveModel):  # type: ignore[misc]
-    """To LLVM."""
+    """As numba's code generator knows it."""
 
     def __init__(self, manager: Any, described: Any) -> None:
         super().__init__(manager, described, SHAPE)
@@ -44,6 +44,7 @@ VECTOR = _VectorType(f"Vector{LANES}")
 @intrinsic
 def load(_typing: Any, array: Any, place: Any) -> Any:
     """The numbers of `array` from a place on."""
+    _check(array)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = _pointer(context, builder, array, arguments)
@@ -55,6 +56,7 @@ def load(_typing: Any, array: Any, place: Any) -> Any:
 @intrinsic
 def store(_typing: Any, array: Any, place: Any, vector: Any) -> Any:
     """Writes a vector to `array`, from a place on."""
+    _check(array)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = _pointer(context, builder, array, arguments)
@@ -67,6 +69,7 @@ def store(_typing: Any, array: Any, place: Any, vector: Any) -> Any:
 @intrinsic
 def everywhere(_typing: Any, array: Any, place: Any) -> Any:
     """The number at a place, in every lane."""
+    _check(array)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         number = builder.load(_pointer(context, builder, array, arguments))
@@ -119,8 +122,13 @@ def total(_typing: Any, vector: Any) -> Any:
     return types.float32(VECTOR), generate
 
 
+def _check(array: Any) -> None:
+    if array.dtype != types.float32 or array.layout != "C":
+        raise TypingError(f"vectors are of contiguous arrays of float32, got {array}")
+
+
 def _pointer(context: Any, builder: Any, array: Any, arguments: Any) -> Any:
-    """To a place of an array; kernels' arrays are not asked whether they have it."""
+    """To a place of an array."""
     given, place = arguments[:2]
     indices = cgutils.unpack_tuple(builder, place)
     return cgutils.get_item_pointer(context, builder, array, make_array(array)(context, builder, given), indices)

@@ -55,7 +55,7 @@ def compiles(emb_MNC: Tensor) -> bool:
 
 
 def _summed(weight_MQNJ: Tensor, x_MJC: Tensor, emb_MNC: Tensor, first_N: Tensor) -> Tensor:
-    """sum_{j,n} w_qnj (x_j * e_n), [M, Q, C], where weights of j below first_n are zero; their gradients are not."""
+    """sum_{j,n} w_qnj (x_j * e_n), [M, Q, C], where weights of j below first_n are zero, and their gradients."""
     sums_MQC: Tensor = _Summed.apply(weight_MQNJ, x_MJC, emb_MNC, first_N)  # type: ignore[no-untyped-call]
     return sums_MQC
 
