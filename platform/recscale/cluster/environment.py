@@ -30,11 +30,8 @@ WORKERS = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"
     ":glibc.malloc.mmap_threshold=134217728"
     ":glibc.malloc.trim_threshold=268435456",
-    "GOMP_SPINCOUNT": "10000",
 }
-"""Tables on huge pages, and the memory of a training step kept for the next one (glibc only). torch's threads wait
-awake for microseconds, not milliseconds, so that a kernel's threads find a free core. Read when a process starts.
-"""
+"""Tables on huge pages, and the memory of a step kept for the next one (glibc only). Read when a process starts."""
 
 STORE = (
     "AWS_ACCESS_KEY_ID",
