@@ -22,7 +22,7 @@ Array = np.ndarray
 COLUMNS = 256
 """Of a block; whole pairs of vectors."""
 MORE = 2
-"""Rows of zeros after the last field: fields are taken up to four at once, the last three from any on."""
+"""Rows of zeros after whole fours of fields: the last three are taken from any field on."""
 
 
 def forward(s_MNN: Array, emb_MBNK: Array) -> Array:
@@ -47,7 +47,7 @@ def backward(s_MNN: Array, emb_MBNK: Array, grad_MBK: Array) -> tuple[Array, Arr
 
 def _padded(s_MNN: Array) -> Array:
     """[M, N, F]."""
-    return np.pad(s_MNN, ((0, 0), (0, 0), (0, -s_MNN.shape[2] % 4)))
+    return np.ascontiguousarray(np.pad(s_MNN, ((0, 0), (0, 0), (0, -s_MNN.shape[2] % 4))))
 
 
 @njit(cache=True, nogil=True)
