@@ -31,7 +31,10 @@ WORKERS = {
     ":glibc.malloc.mmap_threshold=134217728"
     ":glibc.malloc.trim_threshold=268435456",
 }
-"""Tables on huge pages, and the memory of a step kept for the next one (glibc only). Read when a process starts."""
+"""Tables on huge pages, and the memory of a training step kept for the next one (glibc only). torch's threads wait
+awake for microseconds, not milliseconds: on a busy machine, which takes a core from one of them, the others would keep it
+from coming back, and steps take twice as long (docs/performance.md). Read when a process starts.
+"""
 
 STORE = (
     "AWS_ACCESS_KEY_ID",
