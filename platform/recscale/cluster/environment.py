@@ -30,10 +30,11 @@ WORKERS = {
     "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"
     ":glibc.malloc.mmap_threshold=134217728"
     ":glibc.malloc.trim_threshold=268435456",
+    "GOMP_SPINCOUNT": "10000",
 }
 """Tables on huge pages, and the memory of a training step kept for the next one (glibc only). torch's threads wait
-awake for microseconds, not milliseconds: on a busy machine, which takes a core from one of them, the others would keep it
-from coming back, and steps take twice as long (docs/performance.md). Read when a process starts.
+awake for microseconds, not milliseconds: where a busy machine takes the core of one, those that wait would hold on to
+theirs, and steps beside other work take twice as long. Read when a process starts.
 """
 
 STORE = (
