@@ -1,7 +1,7 @@
 """Training steps of this checkout and of another commit, in turn: prints milliseconds and ratios, writes nothing.
 
-`python -m tests.benchmarks.versions v1.0 --families dnn nfwfm`, or any other name that git knows; the shape is that of
-the training steps, either side as its own version's workers run, by the default optimizer.
+`python -m tests.benchmarks.versions HEAD~1 --families dnn nfwfm`; the shape is that of the training steps, either side
+as its own version's workers run, by the default optimizer. The other commit needs these benchmarks, too.
 """
 
 import json
@@ -29,9 +29,9 @@ def main() -> None:
         zipf_dataset(Path(folder) / "steps", BATCH * BATCHES, vocabulary_sizes())
         for family in options.families:
             asked = (Path(folder) / "steps", family, options.scale, options.sets)
-            sides = [Side(steps_of_version, (str(root), *asked), _workers(root)) for root in (HERE, other)]
+            sides = [Side(steps_of_version, (str(root), *asked), _variables(root, folder)) for root in (HERE, other)]
             ours, theirs = in_turn(sides, options.repeats)
-            row = compared(family, ours, theirs, "ms")
+            row = compared(family, ours, theirs, "s")
             low, high = row.spread
             times = f"{in_words(ours)} against {in_words(theirs)}"
             print(f"{family:10} {times}: {row.ratio:.2f} times as fast [{low:.2f}, {high:.2f}]", flush=True)
@@ -44,7 +44,11 @@ def steps_of_version(root: str, folder: Path, family: str, scale: float, sets: i
     sys.path[:0] = [f"{root}/platform", root]
     from tests.benchmarks import steps
 
-    return steps.our_steps(folder, steps.model_of(family, scale, sets), steps.DEFAULT)
+    prepared = steps.our_steps(folder, steps.model_of(family, scale, sets), steps.DEFAULT)
+    ours = [module for name, module in sys.modules.items() if name.partition(".")[0] in ("recscale", "tests")]
+    strangers = {file for module in ours if (file := getattr(module, "__file__", None)) and not file.startswith(root)}
+    assert not strangers, f"of another version: {strangers}"
+    return prepared
 
 
 @contextmanager
@@ -57,13 +61,12 @@ def _checkout(commit: str, folder: Path) -> Iterator[Path]:
         subprocess.run(["git", "worktree", "remove", "--force", folder], cwd=HERE, check=True)
 
 
-def _workers(root: Path) -> dict[str, str]:
-    """What that version sets for its workers."""
+def _variables(root: Path, folder: str) -> dict[str, str]:
+    """What that version sets for its workers; and its kernels are compiled for this measurement."""
     code = "import json; from recscale.cluster.environment import WORKERS; print(json.dumps(WORKERS))"
     environment = {**os.environ, "PYTHONPATH": str(root / "platform")}
-    told = subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True)
-    variables: dict[str, str] = json.loads(told.stdout)
-    return variables
+    told = subprocess.run([sys.executable, "-c", code], env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    return {**json.loads(told.stdout), "NUMBA_CACHE_DIR": f"{folder}/kernels"}
 
 
 if __name__ == "__main__":

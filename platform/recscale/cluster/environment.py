@@ -33,8 +33,8 @@ WORKERS = {
     "GOMP_SPINCOUNT": "10000",
 }
 """Tables on huge pages, and the memory of a training step kept for the next one (glibc only). torch's threads wait
-awake for microseconds, not milliseconds: where a busy machine takes the core of one, those that wait would hold on to
-theirs, and steps beside other work take twice as long. Read when a process starts.
+awake for a fraction of a millisecond, not for several: where a busy machine takes the core of one, those that wait
+would hold on to theirs, and steps beside other work take twice as long. Read when a process starts.
 """
 
 STORE = (

@@ -1,6 +1,6 @@
 """Pieces of a kernel on torch's own threads, without Python.
 
-These wait for more work for a moment after each of torch's operations, where a pool of our own would have to be woken:
+These are still awake right after one of torch's operations, where a pool of our own would have to be woken each time:
 that costs as much as half of a small kernel saves. As torch's operations, kernels on several threads hang in a process
 that was forked off one whose threads had started.
 """
