@@ -34,7 +34,7 @@ WORKERS = {
 }
 """Tables on huge pages, and the memory of a training step kept for the next one (glibc only). torch's threads wait
 awake for a fraction of a millisecond, not for several: where a busy machine takes the core of one, those that wait
-would hold on to theirs, and steps beside other work take twice as long. Read when a process starts.
+would hold on to theirs, and steps beside other work take much longer. Read when a process starts.
 """
 
 STORE = (

@@ -52,8 +52,7 @@ def backward(layer: Layer, grad_MQC: Array) -> tuple[Array, Array, Array]:
     pieces = min(threads, _blocks(layer))
     w_MNJQ, grad_x_MJC, grad_emb_MNC = _packed(layer.w_MQNJ), np.empty_like(layer.x_MJC), np.empty_like(layer.emb_MNC)
     grad_w_PMNJQ = np.zeros((pieces, *w_MNJQ.shape), np.float32)
-    given = (w_MNJQ, *layer[1:], grad_MQC, grad_w_PMNJQ, grad_x_MJC, grad_emb_MNC, _blocks(layer))
-    _backward(start, threads, pieces, given)
+    _backward(start, threads, pieces, (w_MNJQ, *layer[1:], grad_MQC, grad_w_PMNJQ, grad_x_MJC, grad_emb_MNC))
     maps, before = layer.w_MQNJ.shape[1], layer.w_MQNJ.shape[3]
     return grad_w_PMNJQ.sum(0)[:, :, :before, :maps].transpose(0, 3, 1, 2), grad_x_MJC, grad_emb_MNC
 
@@ -118,7 +117,6 @@ def _backward_pieces(
     grad_w_PMNJQ: Array,
     grad_x_MJC: Array,
     grad_emb_MNC: Array,
-    blocks: int,
     first: int,
     last: int,
 ) -> None:
@@ -128,7 +126,7 @@ def _backward_pieces(
     grad, grad_field = zero_block(maps, COLUMNS), zero_block(maps, COLUMNS)
     per_set = -(-x_MJC.shape[2] // COLUMNS)
     for number in range(first, last):
-        for block in range(*share(blocks, number, len(grad_w_PMNJQ))):
+        for block in range(*share(len(x_MJC) * per_set, number, len(grad_w_PMNJQ))):
             m, start = block // per_set, block % per_set * COLUMNS
             take(x_MJC[m], start, COLUMNS, x)
             take(emb_MNC[m], start, COLUMNS, e)

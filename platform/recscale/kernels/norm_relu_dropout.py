@@ -69,17 +69,12 @@ def _forward(
     total_PH, square_PH = np.zeros((parts, features)), np.zeros((parts, features))
     spread(start, threads, parts, _sums, (x_MBH, total_PH, square_PH))
     factor_MH, shift_MH = np.empty((sets, features), np.float32), np.empty((sets, features), np.float32)
-    of_set = parts // sets
+    total_MH, square_MH = _of_sets(total_PH, sets), _of_sets(square_PH, sets)
     for m in range(sets):
-        for part in range(m * of_set + 1, (m + 1) * of_set):
-            for h in range(features):
-                total_PH[m * of_set, h] += total_PH[part, h]
-                square_PH[m * of_set, h] += square_PH[part, h]
-        total_H, square_H, origin_H = total_PH[m * of_set], square_PH[m * of_set], x_MBH[m, 0]
         for h in range(features):
-            away = total_H[h] / rows
-            variance = max(square_H[h] / rows - away * away, 0.0)
-            mean = np.float64(origin_H[h]) + away
+            away = total_MH[m, h] / rows
+            variance = max(square_MH[m, h] / rows - away * away, 0.0)
+            mean = np.float64(x_MBH[m, 0, h]) + away
             mean_MH[m, h] = mean
             variance_MH[m, h] = variance
             slope = gamma_MH[m, h] / np.sqrt(variance + eps)
@@ -150,20 +145,16 @@ def _backward(
     spread(start, threads, parts, _products, (grad_MBH, y_MBH, x_MBH, mean_MH, total_PH, product_PH))
     factor_MH, shift_MH = np.empty((sets, features), np.float32), np.empty((sets, features), np.float32)
     slope_MH = np.empty((sets, features), np.float32)
-    scale, of_set = np.float32(2.0**32 / (2.0**32 - dropped)), parts // sets
+    total_MH, product_MH = _of_sets(total_PH, sets), _of_sets(product_PH, sets)
+    scale = np.float32(2.0**32 / (2.0**32 - dropped))
     for m in range(sets):
-        for part in range(m * of_set + 1, (m + 1) * of_set):
-            for h in range(features):
-                total_PH[m * of_set, h] += total_PH[part, h]
-                product_PH[m * of_set, h] += product_PH[part, h]
-        total_H, product_H = total_PH[m * of_set], product_PH[m * of_set]
         for h in range(features):
             inverse = 1 / np.sqrt(variance_MH[m, h] + eps)
-            grad_gamma_MH[m, h] = scale * product_H[h] * inverse
-            grad_beta_MH[m, h] = scale * total_H[h]
+            grad_gamma_MH[m, h] = scale * product_MH[m, h] * inverse
+            grad_beta_MH[m, h] = scale * total_MH[m, h]
             factor_MH[m, h] = scale * gamma_MH[m, h] * inverse
-            slope_MH[m, h] = factor_MH[m, h] * inverse * inverse * product_H[h] / rows
-            shift_MH[m, h] = factor_MH[m, h] * total_H[h] / rows
+            slope_MH[m, h] = factor_MH[m, h] * inverse * inverse * product_MH[m, h] / rows
+            shift_MH[m, h] = factor_MH[m, h] * total_MH[m, h] / rows
     given = (grad_MBH, y_MBH, x_MBH, mean_MH, factor_MH, shift_MH, slope_MH, grad_x_MBH, parts)
     spread(start, threads, parts, _gradients, given)
 
@@ -220,6 +211,17 @@ def _gradients(
 def _parts(sets: int) -> int:
     """Of all sets, as many of each."""
     return sets * -(-PARTS // sets)
+
+
+@njit
+def _of_sets(sum_PH: Array, sets: int) -> Array:
+    """Sums of parts added up, in their order: [M, H]."""
+    parts, features = sum_PH.shape
+    sum_MH = np.zeros((sets, features))
+    for part in range(parts):
+        for h in range(features):
+            sum_MH[part // (parts // sets), h] += sum_PH[part, h]
+    return sum_MH
 
 
 @njit(inline="always")
